@@ -1,0 +1,2 @@
+-- Schema storage: buckets, objects and their helper functions, as on hosted Supabase. Follows
+-- platform.sql; run by `supabase_admin`; may be repeated.
