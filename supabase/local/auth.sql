@@ -50,3 +50,21 @@ as $$
 $$;
 
 grant execute on function auth.uid(), auth.role(), auth.email(), auth.jwt() to public;
+
+-- Owners and rights ------------------------------------------------------------------------------
+-- No API role reads these tables; `postgres` does, as on hosted projects, so that migrations can
+-- refer to auth.users and put triggers on it.
+
+do $$
+declare
+  v_table record;
+begin
+  for v_table in select c.oid::regclass as name from pg_class as c
+    where c.relnamespace = 'auth'::regnamespace and c.relkind = 'r'
+  loop
+    execute format('alter table %s owner to supabase_auth_admin', v_table.name);
+    execute format('revoke all on table %s from public, anon, authenticated', v_table.name);
+    execute format('grant all on table %s to postgres, dashboard_user', v_table.name);
+  end loop;
+end
+$$;

@@ -1,0 +1,61 @@
+// `/functions/v1/<name>`: the same modules that are deployed, mounted in process. Each folder of
+// functions/ that config.toml names is one function; its index.ts exports `{ fetch }`.
+
+import { join, toFileUrl } from "@std/path";
+import { parse } from "@std/toml";
+import { PROJECT } from "./cli.ts";
+import type { Part, StackContext } from "./context.ts";
+
+interface FunctionModule {
+  default: { fetch: (request: Request) => Response | Promise<Response> };
+}
+
+/** Mounts every function of config.toml; a module is imported when its first request comes. */
+export async function mountFunctions(context: StackContext): Promise<Part> {
+  for (const [name, value] of Object.entries(functionEnv(context))) Deno.env.set(name, value);
+  const entrypoints = await readEntrypoints();
+  const modules = new Map<string, Promise<FunctionModule>>();
+  return async (request, peer) => {
+    const name = /^\/functions\/v1\/([^/]+)/.exec(new URL(request.url).pathname)?.[1] ?? "";
+    const entrypoint = entrypoints.get(name);
+    if (!entrypoint) {
+      return Response.json({ code: "NOT_FOUND", message: "Requested function was not found" }, {
+        status: 404,
+      });
+    }
+    if (!modules.has(name)) modules.set(name, import(toFileUrl(entrypoint).href));
+    const module = await modules.get(name)!;
+    // As on hosted projects, the function sees `/<name>/…` and the client's address in a header.
+    const url = new URL(request.url);
+    url.pathname = url.pathname.slice("/functions/v1".length);
+    const inner = new Request(url, request);
+    inner.headers.set("x-forwarded-for", peer.address);
+    return await module.default.fetch(inner);
+  };
+}
+
+/** Environment that a hosted function finds: names as on hosted Supabase. */
+function functionEnv(context: StackContext): Record<string, string> {
+  return {
+    SUPABASE_URL: context.apiUrl,
+    SUPABASE_DB_URL: context.dbUrl,
+    SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: context.keys.publishable }),
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: context.keys.secret }),
+    SUPABASE_JWKS: JSON.stringify({ keys: [publicKey(context)] }),
+  };
+}
+
+/** Public half of the signing key, as a JWK for the key set. */
+export function publicKey({ keys }: StackContext): JsonWebKey & { kid: string } {
+  const { kty, crv, x, y, kid } = keys.signing;
+  return { kty, crv, x, y, kid, alg: "ES256", use: "sig", key_ops: ["verify"] };
+}
+
+async function readEntrypoints(): Promise<Map<string, string>> {
+  const folder = join(PROJECT, "supabase");
+  const config = parse(await Deno.readTextFile(join(folder, "config.toml"))) as {
+    functions?: Record<string, { entrypoint: string }>;
+  };
+  const declared = Object.entries(config.functions ?? {});
+  return new Map(declared.map(([name, { entrypoint }]) => [name, join(folder, entrypoint)]));
+}

@@ -1,0 +1,62 @@
+// The one address of the stack: sends each request to the part that its path names, answers CORS,
+// and keeps `/_local/*` for callers on this machine.
+
+import type { Part, Peer, StackContext } from "./context.ts";
+
+/** Parts by the first path segment they answer. */
+export type Parts = Record<"auth" | "rest" | "storage" | "functions", Part>;
+
+const CORS = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+  "access-control-expose-headers": "*",
+  "access-control-max-age": "3600",
+};
+
+/** Builds the gateway's fetch handler. */
+export function createGateway(context: StackContext, parts: Parts): Part {
+  return async (request, peer) => {
+    const { pathname } = new URL(request.url);
+    if (pathname.startsWith("/_local/")) return local(context, request, peer);
+    const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
+    if (!name) return notFound();
+    // Functions answer CORS themselves, for the origins that they are configured with.
+    if (name === "functions") return await parts.functions(request, peer);
+    if (request.method === "OPTIONS") return preflight(request);
+    return withCors(await parts[name as keyof Parts](request, peer));
+  };
+}
+
+function local(context: StackContext, request: Request, peer: Peer): Response {
+  if (!isLoopback(peer.address) || !isLoopback(new URL(request.url).hostname)) return notFound();
+  const url = new URL(request.url);
+  if (url.pathname === "/_local/health") return Response.json({ ready: true });
+  if (url.pathname === "/_local/outbox") {
+    return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
+  }
+  return notFound();
+}
+
+/** Whether an address or host name is this machine. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, "").replace(/^::ffff:/, "");
+  return bare === "localhost" || bare === "::1" || /^127(\.\d{1,3}){3}$/.test(bare);
+}
+
+function preflight(request: Request): Response {
+  const wanted = request.headers.get("access-control-request-headers") ?? "*";
+  return new Response(null, {
+    status: 204,
+    headers: { ...CORS, "access-control-allow-headers": wanted },
+  });
+}
+
+function withCors(response: Response): Response {
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(CORS)) headers.set(name, value);
+  return new Response(response.body, { status: response.status, headers });
+}
+
+function notFound(): Response {
+  return Response.json({ code: "not_found", message: "No such path" }, { status: 404 });
+}

@@ -1,0 +1,53 @@
+// Keys of one embedded stack, made at its first start and kept in its data folder, readable by the
+// owner only: the two API keys, the ES256 key that signs access tokens, and the secret that Lite
+// wants for its own.
+
+import { join } from "@std/path";
+
+/** Keys of one stack. */
+export interface LocalKeys {
+  /** API key of clients; its role is `anon`. */
+  publishable: string;
+  /** API key of servers; its role is `service_role`. */
+  secret: string;
+  /** HS256 secret between the gateway and Lite; tokens signed with it never leave the process. */
+  internal: string;
+  /** Private ES256 key (JWK with `kid`) that signs access tokens. */
+  signing: JsonWebKey & { kid: string };
+}
+
+/** Reads the keys below `dataDir`, or makes them. */
+export async function loadKeys(dataDir: string): Promise<LocalKeys> {
+  const path = join(dataDir, "keys.json");
+  const text = await Deno.readTextFile(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  });
+  if (text) return JSON.parse(text);
+  const pair = await crypto.subtle.generateKey(
+    { name: "ECDSA", namedCurve: "P-256" },
+    true,
+    ["sign", "verify"],
+  );
+  const keys: LocalKeys = {
+    publishable: `sb_publishable_${random(24)}`,
+    secret: `sb_secret_${random(24)}`,
+    internal: random(48),
+    signing: {
+      ...await crypto.subtle.exportKey("jwk", pair.privateKey),
+      kid: crypto.randomUUID(),
+      alg: "ES256",
+    },
+  };
+  // Renamed into place, so that a crash leaves either all keys or none.
+  await Deno.writeTextFile(`${path}.new`, JSON.stringify(keys, null, 2), { mode: 0o600 });
+  await Deno.rename(`${path}.new`, path);
+  return keys;
+}
+
+function random(bytes: number): string {
+  return crypto.getRandomValues(new Uint8Array(bytes)).toBase64({
+    alphabet: "base64url",
+    omitPadding: true,
+  });
+}

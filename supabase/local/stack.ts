@@ -1,0 +1,160 @@
+// Boots the embedded stack: one gateway in this process plus PostgreSQL. The gateway's port is taken
+// first: it is what two starts in one moment race for, and only the winner touches the data.
+
+import { join } from "@std/path";
+import postgres from "postgres";
+import { createAuth } from "./auth/auth.ts";
+import type { Part, StackContext } from "./context.ts";
+import {
+  applyPlatform,
+  asAdmin,
+  createDatabase,
+  dropDatabase,
+  ensureTemplate,
+  hasDatabase,
+  pendingMigrations,
+  platformDigest,
+  pushMigrations,
+} from "./database.ts";
+import { Fault } from "./fault.ts";
+import { mountFunctions } from "./functions.ts";
+import { createGateway } from "./gateway.ts";
+import { loadKeys } from "./keys.ts";
+import { Outbox } from "./outbox.ts";
+import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { createLite } from "./rest.ts";
+import { createStorage } from "./storage/storage.ts";
+
+/** How to boot a stack. */
+export interface StackOptions {
+  /** Folder for everything the stack keeps; made when missing. */
+  dataDir: string;
+  /** Port of the gateway. */
+  apiPort: number;
+  /** Port of PostgreSQL. */
+  dbPort: number;
+  /** Whether a new database gets supabase/seed.sql. */
+  seed: boolean;
+  /** Settings for PostgreSQL beside the usual ones. */
+  settings?: Record<string, string>;
+}
+
+/** A stack that runs. */
+export interface Stack {
+  context: StackContext;
+  options: StackOptions;
+  stop: () => Promise<void>;
+}
+
+/** Boots the stack; resolves when every part answers. */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { dataDir, apiPort, dbPort } = options;
+  await makeDataDir(dataDir);
+  let handler: Part = () =>
+    Response.json({ code: "starting", message: "The stack is starting" }, { status: 503 });
+  const server = await listen(apiPort, (request, peer) => handler(request, peer));
+  const closers: (() => Promise<void>)[] = [() => server.shutdown()];
+  const stop = async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    await startCluster({ dataDir: join(dataDir, "db"), port: dbPort, settings: options.settings });
+    closers.push(() => stopCluster(join(dataDir, "db")));
+    await prepareDatabase(options);
+
+    const adminUrl = databaseUrl(dbPort, SUPERUSER);
+    const admin = postgres(adminUrl, { max: 20, onnotice: () => {} });
+    closers.push(() => admin.end({ timeout: 5 }));
+    const context: StackContext = {
+      apiUrl: `http://127.0.0.1:${apiPort}`,
+      dbUrl: databaseUrl(dbPort, "postgres"),
+      adminUrl,
+      admin,
+      keys: await loadKeys(dataDir),
+      dataDir,
+      outbox: new Outbox(),
+      now: Date.now,
+    };
+    const lite = createLite(context);
+    closers.push(() => lite.close());
+    const auth = createAuth(context, lite);
+    handler = createGateway(context, {
+      auth,
+      rest: auth,
+      storage: createStorage(context),
+      functions: await mountFunctions(context),
+    });
+    return { context, options, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Brings the main database up to the checkout's platform and migrations. */
+async function prepareDatabase({ dbPort, seed }: StackOptions): Promise<void> {
+  await ensureTemplate(dbPort);
+  const digest = await platformDigest();
+  const made = await asAdmin(dbPort, "template1", async (admin) => {
+    const [row] = await admin`
+      select shobj_description(oid, 'pg_database') as digest
+      from pg_database where datname = 'postgres'`;
+    return row?.digest as string | null | undefined;
+  });
+  // initdb leaves an empty database `postgres` behind; ours carries the platform's digest.
+  const fresh = !made || !/^[0-9a-f]{64}$/.test(made);
+  if (fresh) {
+    if (await hasDatabase(dbPort, "postgres")) await dropDatabase(dbPort, "postgres");
+    await createDatabase(dbPort, "postgres");
+  } else if (made !== digest) {
+    await applyPlatform(dbPort, "postgres");
+  }
+  if (fresh || (await pendingMigrations(dbPort, "postgres")).length > 0) {
+    await pushMigrations(dbPort, "postgres", seed && fresh);
+  }
+  // Last, so that an interrupted first start is seen as fresh again.
+  if (made !== digest) {
+    await asAdmin(dbPort, "template1", async (admin) => {
+      await admin.unsafe(`comment on database postgres is '${digest}'`);
+    });
+  }
+}
+
+async function makeDataDir(dataDir: string): Promise<void> {
+  try {
+    await Deno.mkdir(dataDir, { recursive: true });
+    const probe = await Deno.makeTempFile({ dir: dataDir });
+    await Deno.remove(probe);
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) {
+      throw new Fault(`May not write ${dataDir}; check who owns it`);
+    }
+    throw error;
+  }
+}
+
+async function listen(port: number, handler: Part) {
+  try {
+    return Deno.serve({ hostname: "127.0.0.1", port, onListen: () => {} }, (request, info) => {
+      const { hostname } = info.remoteAddr as Deno.NetAddr;
+      return handler(request, { address: hostname });
+    });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    throw new Fault(await occupant(port));
+  }
+}
+
+/** Says who has the gateway's port: another start of this stack, or a stranger. */
+async function occupant(port: number): Promise<string> {
+  const url = `http://127.0.0.1:${port}`;
+  const ours = await fetch(`${url}/_local/health`, { signal: AbortSignal.timeout(2000) })
+    .then(async (response) => {
+      const body = await response.json();
+      return body.ready === true || body.code === "starting";
+    })
+    .catch(() => false);
+  return ours
+    ? `The stack is running already at ${url}; stop it with \`deno task stop\``
+    : `Port ${port} is in use by another program; stop that, or choose another with BL_API_PORT`;
+}
