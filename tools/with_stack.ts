@@ -3,41 +3,48 @@
 // Usage: deno run -A tools/with_stack.ts <command> [argument …]
 // Example: deno run -A tools/with_stack.ts deno test -A tests/e2e/auth.test.ts
 
-import { startStack } from "../supabase/local/stack.ts";
+import { join } from "@std/path";
+import { stopCluster } from "../supabase/local/postgres.ts";
+import { type Stack, startStack } from "../supabase/local/stack.ts";
+import { FORGETFUL, freePort, withCleanup, withFolder } from "./throwaway.ts";
 
-/** Finds a TCP port on loopback that nobody listens on. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
+/** A stack for tests, and what a program needs to know of it. */
+export interface TestStack {
+  stack: Stack;
+  /** Addresses and keys as environment variables; tests/support/env.ts reads them. */
+  env: Record<string, string>;
 }
 
-/** Boots a stack for tests: fast and forgetful, its data in a temporary folder. */
-export async function startTestStack() {
-  const dataDir = await Deno.makeTempDir({ prefix: "beautiful-life-" });
-  // Root's temporary folders are closed to the user that PostgreSQL runs as.
-  await Deno.chmod(dataDir, 0o755).catch(() => {});
-  const stack = await startStack({
-    dataDir,
-    apiPort: freePort(),
-    dbPort: freePort(),
-    seed: false,
-    settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off" },
+/** Runs `work` with a stack of its own: fast and forgetful, its data in a temporary folder. */
+export async function withTestStack<T>(work: (stack: TestStack) => Promise<T>): Promise<T> {
+  return await withFolder(async (dataDir) => {
+    let stack: Stack | undefined;
+    const start = async () => {
+      stack = await startStack({
+        dataDir,
+        apiPort: freePort(),
+        dbPort: freePort(),
+        seed: false,
+        settings: FORGETFUL,
+      });
+      return await work({ stack, env: environment(stack) });
+    };
+    return await withCleanup(start, async () => {
+      await stack?.stop();
+      // An interrupted start leaves PostgreSQL behind.
+      await stopCluster(join(dataDir, "db"));
+    });
   });
-  const { context } = stack;
-  const env: Record<string, string> = {
+}
+
+function environment({ context }: Stack): Record<string, string> {
+  return {
     SUPABASE_URL: context.apiUrl,
     SUPABASE_PUBLISHABLE_KEY: context.keys.publishable,
     SUPABASE_SECRET_KEY: context.keys.secret,
     SUPABASE_DB_URL: context.dbUrl,
     BL_LOCAL_ADMIN_URL: context.adminUrl,
   };
-  const stop = async () => {
-    await stack.stop();
-    await Deno.remove(dataDir, { recursive: true });
-  };
-  return { stack, env, stop };
 }
 
 if (import.meta.main) {
@@ -46,9 +53,9 @@ if (import.meta.main) {
     console.error("Usage: with_stack.ts <command> [argument …]");
     Deno.exit(2);
   }
-  const { env, stop } = await startTestStack();
-  const child = new Deno.Command(command, { args, env, stdin: "null" }).spawn();
-  const { code } = await child.status;
-  await stop();
+  const code = await withTestStack(async ({ env }) => {
+    const child = new Deno.Command(command, { args, env, stdin: "null" }).spawn();
+    return (await child.status).code;
+  });
   Deno.exit(code);
 }

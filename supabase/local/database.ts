@@ -146,8 +146,13 @@ export async function pendingMigrations(port: number, database: string): Promise
 }
 
 /** Applies pending migrations with `supabase db push`, as `postgres`; the CLI's text if it fails. */
-export async function pushMigrations(port: number, database: string, seed: boolean): Promise<void> {
+export async function pushMigrations(
+  port: number,
+  database: string,
+  seed: boolean,
+  project = PROJECT,
+): Promise<void> {
   const args = ["db", "push", `--remote=${databaseUrl(port, "postgres", database)}`, "--yes"];
   if (seed) args.push("--include-seed");
-  await supabaseCli(args);
+  await supabaseCli(args, { workdir: project });
 }

@@ -33,7 +33,7 @@ export async function startCluster(options: ClusterOptions): Promise<void> {
   const binaries = await findBinaries();
   await initialise(options, binaries);
   await stopLeftover(options.dataDir, binaries);
-  await refuseForeignServer(options.port);
+  refuseForeignServer(options.port);
   const settings: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(options.port),
@@ -178,10 +178,11 @@ async function installPgtap({ extensionDir }: Binaries): Promise<void> {
     // The control file goes last: its presence says that all others are there.
     names.sort((a, b) => Number(a.endsWith(".control")) - Number(b.endsWith(".control")));
     for (const name of names) {
-      const target = join(extensionDir, name);
-      await Deno.copyFile(join(source, name), `${target}.new`);
-      await Deno.chmod(`${target}.new`, 0o644).catch(() => {}); // Windows has no modes
-      await Deno.rename(`${target}.new`, target);
+      // Renamed into place under a name of our own, since two first starts may do this at once.
+      const copy = join(extensionDir, `${name}.${crypto.randomUUID()}`);
+      await Deno.copyFile(join(source, name), copy);
+      await Deno.chmod(copy, 0o644).catch(() => {}); // Windows has no modes
+      await Deno.rename(copy, join(extensionDir, name));
     }
   } finally {
     await Deno.remove(unpack, { recursive: true });
@@ -213,7 +214,7 @@ async function stopLeftover(dataDir: string, binaries: Binaries): Promise<void> 
 }
 
 /** Says so when a server that is not ours has the port. */
-async function refuseForeignServer(port: number): Promise<void> {
+function refuseForeignServer(port: number): void {
   try {
     Deno.listen({ hostname: "127.0.0.1", port }).close();
   } catch (error) {

@@ -1,0 +1,87 @@
+// How tools tell what they found: suites that print as they go, then one last line that sums up.
+
+/** Prints one line of a suite. */
+export type Print = (line: string) => void;
+
+/** How many tests of a suite passed and failed. */
+export interface Outcome {
+  passed: number;
+  failed: number;
+}
+
+/** Something that runs tests. */
+export interface Suite {
+  name: string;
+  run: (print: Print) => Promise<Outcome>;
+}
+
+/**
+ * Runs the suites, `lanes` of them at a time, and prints each line with its suite's name before it.
+ * The last line is `N passed, N failed`. A suite that throws, or in which nothing ran, has failed.
+ *
+ * @returns Whether everything passed.
+ */
+export async function runSuites(suites: Suite[], lanes = 1): Promise<boolean> {
+  const width = Math.max(...suites.map(({ name }) => name.length));
+  const total: Outcome = { passed: 0, failed: 0 };
+  const waiting = [...suites];
+  const runNext = async () => {
+    for (let suite = waiting.shift(); suite; suite = waiting.shift()) {
+      const prefix = suites.length > 1 ? `${suite.name.padEnd(width)} | ` : "";
+      const outcome = await runSuite(suite, (line) => console.log(prefix + line));
+      total.passed += outcome.passed;
+      total.failed += outcome.failed;
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, runNext));
+  console.log(`\n${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0;
+}
+
+async function runSuite(suite: Suite, print: Print): Promise<Outcome> {
+  const began = performance.now();
+  const outcome = await suite.run(print).catch((error) => {
+    print(`FAIL  ${suite.name} did not finish`);
+    printIndented(error instanceof Error ? error.stack ?? error.message : String(error), print);
+    return { passed: 0, failed: 1 };
+  });
+  if (outcome.passed + outcome.failed === 0) {
+    print(`FAIL  ${suite.name} ran no test`);
+    outcome.failed = 1;
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  print(`${outcome.passed} passed, ${outcome.failed} failed (${seconds} s)`);
+  return outcome;
+}
+
+/** One check that counts as one test; `run` answers what is wrong, and nothing when all is well. */
+export interface Check {
+  name: string;
+  run: () => Promise<string>;
+}
+
+/** Runs one check and prints how it went. */
+export async function runCheck({ name, run }: Check, print: Print): Promise<Outcome> {
+  const began = performance.now();
+  const problem = (await run()).trim();
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  print(`${problem ? "FAIL" : "ok  "}  ${name} (${seconds} s)`);
+  if (problem) printIndented(problem, print);
+  return problem ? { passed: 0, failed: 1 } : { passed: 1, failed: 0 };
+}
+
+/** Prints a text of several lines below the line it explains. */
+export function printIndented(text: string, print: Print): void {
+  for (const line of text.trimEnd().split("\n")) print(`      ${line}`);
+}
+
+/** Adds outcomes up. */
+export function sum(outcomes: Outcome[]): Outcome {
+  return outcomes.reduce(
+    (total, { passed, failed }) => ({
+      passed: total.passed + passed,
+      failed: total.failed + failed,
+    }),
+    { passed: 0, failed: 0 },
+  );
+}

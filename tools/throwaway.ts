@@ -1,0 +1,108 @@
+// Servers and folders that nobody will miss: free ports, temporary folders that PostgreSQL may enter,
+// clusters that live as long as one piece of work. Interrupting the program clears them away, too.
+
+import { join } from "@std/path";
+import { ensureTemplate } from "../supabase/local/database.ts";
+import { startCluster, stopCluster } from "../supabase/local/postgres.ts";
+
+/** Server settings for data that may be lost: nothing waits for a disk. */
+export const FORGETFUL = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+
+/**
+ * Finds a TCP port on loopback that nobody listens on.
+ *
+ * It lies below the range from which systems number outgoing connections, so that none of those
+ * takes it between this call and the server's start.
+ */
+export function freePort(): number {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+}
+
+/** Runs `work` with a new temporary folder that other users may enter, and deletes it after. */
+export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await Deno.makeTempDir({ prefix: "beautiful-life-" });
+  return await withCleanup(async () => {
+    // Root's temporary folders are closed to the user that PostgreSQL runs as.
+    await Deno.chmod(folder, 0o755).catch(() => {}); // Windows has no modes
+    return await work(folder);
+  }, () => Deno.remove(folder, { recursive: true }));
+}
+
+/** Runs `work` with a PostgreSQL of its own, its platform template made, and takes it down after. */
+export function withCluster<T>(work: (port: number) => Promise<T>): Promise<T> {
+  return withClusters(1, ([port]) => work(port!));
+}
+
+/** As {@link withCluster} with `count` servers, which start and stop at the same time. */
+export async function withClusters<T>(
+  count: number,
+  work: (ports: number[]) => Promise<T>,
+): Promise<T> {
+  return await withFolder(async (folder) => {
+    const clusters = Array.from({ length: count }, (_, i) => ({
+      dataDir: join(folder, `db${i}`),
+      port: freePort(),
+    }));
+    const start = async (cluster: { dataDir: string; port: number }) => {
+      await startCluster({ ...cluster, settings: FORGETFUL });
+      await ensureTemplate(cluster.port);
+    };
+    return await withCleanup(async () => {
+      await allDone(clusters.map(start));
+      return await work(clusters.map(({ port }) => port));
+    }, () => allDone(clusters.map(({ dataDir }) => stopCluster(dataDir))));
+  });
+}
+
+/** Waits until all have ended, then throws what the first of them threw. */
+async function allDone(promises: Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises)) {
+    if (result.status === "rejected") throw result.reason;
+  }
+}
+
+/** What is to be cleared away, newest last; a signal runs all of it in reverse. */
+const pending: (() => Promise<void>)[] = [];
+
+/** Runs `work` and then `cleanup`, also when `work` throws or the program is interrupted. */
+export async function withCleanup<T>(
+  work: () => Promise<T>,
+  cleanup: () => Promise<void>,
+): Promise<T> {
+  if (pending.length === 0) listenForSignals(true);
+  pending.push(cleanup);
+  try {
+    return await work();
+  } finally {
+    const at = pending.lastIndexOf(cleanup);
+    // Gone when a signal has begun to clear everything away.
+    if (at >= 0) {
+      pending.splice(at, 1);
+      await cleanup();
+      if (pending.length === 0) listenForSignals(false);
+    }
+  }
+}
+
+function listenForSignals(on: boolean): void {
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) {
+    if (on) Deno.addSignalListener(signal, clearAway);
+    else Deno.removeSignalListener(signal, clearAway);
+  }
+}
+
+async function clearAway(): Promise<void> {
+  for (const cleanup of pending.splice(0).reverse()) {
+    await cleanup().catch((error) => console.error(error));
+  }
+  Deno.exit(130);
+}
