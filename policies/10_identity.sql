@@ -1,0 +1,70 @@
+-- Who may do what to identity. No row here: not allowed.
+--   profiles        authenticated  select  own row; administrators: every row
+--   profiles        authenticated  update  own row: display_name, avatar_path, bio, is_public,
+--                                          locale, timezone
+--   patients        authenticated  select  own row; patients whose chart is open
+--   patients        authenticated  update  own row, every column but id, is_active, created_by
+--   doctors         authenticated  select  own row; administrators: every row
+--   account_grants  authenticated  select  own rows; administrators: every row
+--   public_profiles authenticated  select  public faces; the view decides which
+-- Rows are made by the sign-up trigger and by RPC; nobody deletes through the API.
+
+alter table public.profiles enable row level security;
+revoke all on table public.profiles from public, anon, authenticated, service_role;
+grant select on table public.profiles to authenticated;
+grant update (display_name, avatar_path, bio, is_public, locale, timezone)
+  on table public.profiles to authenticated;
+
+create policy profiles_select_authenticated on public.profiles
+  for select to authenticated
+  using (id = (select auth.uid()) or (select private.is_admin()));
+
+create policy profiles_update_authenticated on public.profiles
+  for update to authenticated
+  using (id = (select auth.uid()))
+  with check (id = (select auth.uid()));
+
+alter table public.patients enable row level security;
+revoke all on table public.patients from public, anon, authenticated, service_role;
+grant select on table public.patients to authenticated;
+grant update (
+  first_name, last_name, date_of_birth, gender, phone, address, city, state, postal_code, country,
+  insurance_provider, insurance_policy_number, emergency_contact_name, emergency_contact_phone,
+  emergency_contact_relationship, cancer_type, diagnosis_date, treatment_stage, medical_history
+) on table public.patients to authenticated;
+
+create policy patients_select_authenticated on public.patients
+  for select to authenticated
+  using (
+    (select private.session_is_live())
+    and (
+      id = (select auth.uid())
+      or id = any (array(select private.open_chart_patient_ids()))
+    )
+  );
+
+create policy patients_update_authenticated on public.patients
+  for update to authenticated
+  using ((select private.session_is_live()) and id = (select auth.uid()))
+  with check ((select private.session_is_live()) and id = (select auth.uid()));
+
+alter table public.doctors enable row level security;
+revoke all on table public.doctors from public, anon, authenticated, service_role;
+grant select on table public.doctors to authenticated;
+
+create policy doctors_select_authenticated on public.doctors
+  for select to authenticated
+  using (id = (select auth.uid()) or (select private.is_admin()));
+
+alter table public.account_grants enable row level security;
+revoke all on table public.account_grants from public, anon, authenticated, service_role;
+grant select on table public.account_grants to authenticated;
+
+create policy account_grants_select_authenticated on public.account_grants
+  for select to authenticated
+  using (user_id = (select auth.uid()) or (select private.is_admin()));
+
+revoke all on table private.visible_profiles from public, anon, authenticated, service_role;
+grant select on table private.visible_profiles to authenticated;
+revoke all on table public.public_profiles from public, anon, authenticated, service_role;
+grant select on table public.public_profiles to authenticated;

@@ -1,0 +1,11 @@
+-- Who may do what to the audit trail. No row here: not allowed.
+--   audit_events  nobody, the service role included, through any grant; rows are written by definer
+--                 functions, and read by a patient through my_access_log
+
+alter table public.audit_events enable row level security;
+revoke all on table public.audit_events from public, anon, authenticated, service_role;
+
+-- States the rule where a reader of the catalogue looks for it; there is no grant that it could open.
+create policy audit_events_select_authenticated on public.audit_events
+  for select to authenticated
+  using (false);

@@ -1,0 +1,710 @@
+-- Identity: the account's public face, the patient registry, clinicians and their verification.
+-- Credentials and sessions are Supabase Auth's; a trigger on auth.users makes the rows here.
+-- Needs: 00_platform.sql. Policies: policies/10_identity.sql.
+
+create table public.profiles (
+  id uuid primary key references auth.users (id) on delete cascade,
+  role text not null default 'patient',
+  display_name text,
+  avatar_path text,
+  bio text,
+  is_public boolean not null default false,
+  is_active boolean not null default true,
+  is_verified boolean not null default false,
+  subscription_tier text not null default 'free',
+  locale text not null default 'en',
+  timezone text not null default 'UTC',
+  last_active_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint profiles_role_check check (role in ('patient', 'caregiver', 'doctor', 'admin')),
+  constraint profiles_display_name_check
+    check (length(display_name) <= 80 and display_name = btrim(display_name) and display_name <> ''),
+  constraint profiles_avatar_path_check check (avatar_path like id::text || '/%'),
+  constraint profiles_bio_check check (length(bio) <= 500),
+  constraint profiles_subscription_tier_check
+    check (subscription_tier in ('free', 'plus', 'premium')),
+  constraint profiles_locale_check check (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'),
+  constraint profiles_timezone_check check (private.is_timezone(timezone))
+);
+comment on table public.profiles is
+  'One row an account: its role, its public face and its preferences. Personal data; clinical facts '
+  'are in patients. Others see the public columns only, through public_profiles.';
+comment on column public.profiles.id is 'The account in auth.users.';
+comment on column public.profiles.role is
+  'What the account is. Never set from sign-up metadata beyond patient or caregiver, never by its '
+  'owner: doctor comes from verify_doctor, admin from a database administrator.';
+comment on column public.profiles.display_name is 'Name that others see, 1 to 80 characters.';
+comment on column public.profiles.avatar_path is
+  'Path in the public bucket avatars, below the folder of the account; null: none.';
+comment on column public.profiles.is_public is 'Whether any signed-in account may see the public columns.';
+comment on column public.profiles.is_active is
+  'False locks the account: its tokens stay valid, and no clinical row is visible any more.';
+comment on column public.profiles.is_verified is
+  'Whether an administrator has verified the clinician. Mirrors doctors.verified_at for display.';
+comment on column public.profiles.locale is 'BCP 47 language tag, for example en or hi-IN.';
+comment on column public.profiles.timezone is 'IANA time zone, for example Asia/Kolkata.';
+comment on column public.profiles.last_active_at is 'Last call of touch_last_active, to the minute.';
+
+create index profiles_last_active_at_idx on public.profiles (last_active_at desc, id);
+create index profiles_role_idx on public.profiles (role, id);
+
+create trigger profiles_set_updated_at
+  before update on public.profiles
+  for each row execute function private.set_updated_at();
+
+create table public.patients (
+  id uuid primary key references public.profiles (id) on delete cascade,
+  first_name text,
+  last_name text,
+  date_of_birth date,
+  gender text,
+  phone text,
+  address text,
+  city text,
+  state text,
+  postal_code text,
+  country text,
+  insurance_provider text,
+  insurance_policy_number text,
+  emergency_contact_name text,
+  emergency_contact_phone text,
+  emergency_contact_relationship text,
+  cancer_type text,
+  diagnosis_date date,
+  treatment_stage text,
+  medical_history text,
+  is_active boolean not null default true,
+  created_by uuid references public.profiles (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint patients_first_name_check check (length(first_name) between 1 and 100),
+  constraint patients_last_name_check check (length(last_name) between 1 and 100),
+  constraint patients_date_of_birth_check check (date_of_birth between date '1880-01-01' and current_date + 1),
+  constraint patients_gender_check check (gender in ('male', 'female', 'other', 'unknown')),
+  constraint patients_phone_check check (phone ~ '^[+0-9 ().x-]{4,40}$'),
+  constraint patients_emergency_contact_phone_check
+    check (emergency_contact_phone ~ '^[+0-9 ().x-]{4,40}$'),
+  constraint patients_texts_check check (
+    length(address) <= 500 and length(city) <= 100 and length(state) <= 100
+    and length(postal_code) <= 20 and length(country) <= 100
+    and length(insurance_provider) <= 200 and length(insurance_policy_number) <= 100
+    and length(emergency_contact_name) <= 200 and length(emergency_contact_relationship) <= 100
+    and length(cancer_type) <= 200 and length(treatment_stage) <= 200
+    and length(medical_history) <= 20000
+  ),
+  constraint patients_diagnosis_date_check check (diagnosis_date >= date_of_birth)
+);
+comment on table public.patients is
+  'The patient registry: one row a patient, made at sign-up, filled by the patient or by an import. '
+  'PHI throughout.';
+comment on column public.patients.id is 'The patient''s account.';
+comment on column public.patients.gender is 'FHIR administrative-gender.';
+comment on column public.patients.created_by is 'Who made the row; null when that account is gone.';
+comment on column public.patients.is_active is 'Whether the patient is in care; not the account''s lock.';
+comment on column public.patients.medical_history is 'Free text, at most 20,000 characters.';
+
+create index patients_created_by_idx on public.patients (created_by);
+create index patients_name_idx on public.patients
+  ((coalesce(last_name, '')), (coalesce(first_name, '')), id);
+create index patients_name_trgm_idx on public.patients
+  using gin ((coalesce(first_name, '') || ' ' || coalesce(last_name, '')) extensions.gin_trgm_ops);
+
+create trigger patients_set_updated_at
+  before update on public.patients
+  for each row execute function private.set_updated_at();
+
+create table public.doctors (
+  id uuid primary key references public.profiles (id) on delete cascade,
+  license_number text not null,
+  specialty text not null,
+  organization text,
+  verified_at timestamptz,
+  verified_by uuid references public.profiles (id) on delete set null,
+  rejected_reason text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint doctors_license_number_check
+    check (license_number = btrim(license_number) and length(license_number) between 3 and 60),
+  constraint doctors_specialty_check
+    check (specialty = btrim(specialty) and length(specialty) between 2 and 120),
+  constraint doctors_organization_check check (length(organization) between 2 and 200),
+  constraint doctors_decision_check check (verified_at is null or rejected_reason is null),
+  constraint doctors_rejected_reason_check check (length(rejected_reason) between 1 and 500)
+);
+comment on table public.doctors is
+  'Clinicians and those who ask to be verified as one. Verified means verified_at is set; a request '
+  'without a decision has neither verified_at nor rejected_reason.';
+comment on column public.doctors.id is 'The clinician''s account.';
+comment on column public.doctors.license_number is 'Number of the licence, as the licensing body writes it.';
+comment on column public.doctors.verified_by is 'The administrator who decided.';
+comment on column public.doctors.rejected_reason is 'Why not, or why no longer; shown to the applicant.';
+
+create index doctors_verified_by_idx on public.doctors (verified_by);
+create index doctors_created_at_idx on public.doctors (created_at desc, id);
+
+create trigger doctors_set_updated_at
+  before update on public.doctors
+  for each row execute function private.set_updated_at();
+
+create table public.account_grants (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.profiles (id) on delete cascade,
+  "grant" text not null,
+  granted_by uuid references public.profiles (id) on delete set null,
+  created_at timestamptz not null default now(),
+
+  constraint account_grants_grant_check check ("grant" in ('moderator', 'seller', 'listener')),
+  constraint account_grants_one_each unique (user_id, "grant")
+);
+comment on table public.account_grants is
+  'Capabilities of an account beside its role, given and taken by administrators.';
+comment on column public.account_grants."grant" is
+  'moderator: acts on reports; seller: offers in the market; listener: answers in support circles.';
+comment on column public.account_grants.granted_by is 'The administrator; null when gone.';
+
+create index account_grants_granted_by_idx on public.account_grants (granted_by);
+
+-- Helpers ----------------------------------------------------------------------------------------
+
+create function private.session_is_live()
+  returns boolean
+  language sql
+  stable
+  security definer -- auth.sessions and other accounts' state are not readable by the caller
+  set search_path = ''
+as $$
+  select exists (
+    select 1
+    from auth.sessions as s
+    join auth.users as u on u.id = s.user_id
+    join public.profiles as p on p.id = s.user_id
+    where s.id = ((select auth.jwt()) ->> 'session_id')::uuid
+      and s.user_id = (select auth.uid())
+      and (s.not_after is null or s.not_after > now())
+      and (u.banned_until is null or u.banned_until <= now())
+      and u.deleted_at is null
+      and p.is_active
+  )
+$$;
+comment on function private.session_is_live() is
+  'Whether the token''s session still exists and its account is active. A token outlives sign-out '
+  'and lock by up to its lifetime; clinical policies ask here, so that both bite at once.';
+revoke execute on function private.session_is_live() from public, anon, service_role;
+grant execute on function private.session_is_live() to authenticated;
+
+create function private.require_live_session()
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  if not private.session_is_live() then
+    raise exception using errcode = 'PT401', message = 'unauthenticated',
+      detail = 'The session has ended or the account is locked: sign in again';
+  end if;
+  return (select auth.uid());
+end;
+$$;
+comment on function private.require_live_session() is
+  'The caller''s id. Errors: PT401 unauthenticated when the session is over or the account locked.';
+revoke execute on function private.require_live_session() from public, anon, service_role;
+grant execute on function private.require_live_session() to authenticated;
+
+create function private.is_admin()
+  returns boolean
+  language sql
+  stable
+  security definer -- reads the caller's profile whatever its policies say
+  set search_path = ''
+as $$
+  select private.session_is_live()
+    and (select auth.jwt()) ->> 'aal' = 'aal2'
+    and exists (
+      select 1 from public.profiles as p where p.id = (select auth.uid()) and p.role = 'admin'
+    )
+$$;
+comment on function private.is_admin() is
+  'Whether the caller is an active administrator with multi-factor sign-in (aal2).';
+revoke execute on function private.is_admin() from public, anon, service_role;
+grant execute on function private.is_admin() to authenticated;
+
+create function private.require_admin()
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if not private.is_admin() then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'Only administrators with multi-factor sign-in may do this';
+  end if;
+  return v_caller;
+end;
+$$;
+comment on function private.require_admin() is
+  'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anyone but an administrator.';
+revoke execute on function private.require_admin() from public, anon, service_role;
+grant execute on function private.require_admin() to authenticated;
+
+create function private.is_verified_doctor()
+  returns boolean
+  language sql
+  stable
+  security definer -- reads the caller's verification whatever its policies say
+  set search_path = ''
+as $$
+  select exists (
+    select 1
+    from public.profiles as p
+    join public.doctors as d on d.id = p.id
+    where p.id = (select auth.uid()) and p.role = 'doctor' and d.verified_at is not null
+  )
+$$;
+comment on function private.is_verified_doctor() is 'Whether the caller is a verified clinician.';
+revoke execute on function private.is_verified_doctor() from public, anon, service_role;
+grant execute on function private.is_verified_doctor() to authenticated;
+
+-- Public faces -----------------------------------------------------------------------------------
+
+create function private.connected_profile_ids()
+  returns setof uuid
+  language plpgsql -- names tables of later domains, which are looked up when it runs
+  stable
+  security definer -- the other side's rows are read to find who is on it
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := auth.uid();
+begin
+  return query
+    select case when r.member_id = v_caller then r.patient_id else r.member_id end
+    from public.care_relationships as r
+    -- A patient sees who asks; who asks sees the patient once the answer was yes.
+    where (
+        r.member_id = v_caller and r.status = 'active'
+        or r.patient_id = v_caller and r.status in ('requested', 'active')
+      )
+      and (r.ends_at is null or r.ends_at > now())
+    union
+    select case when s.shared_with_id = v_caller then s.patient_id else s.shared_with_id end
+    from public.medical_record_shares as s
+    where (s.shared_with_id = v_caller or s.patient_id = v_caller)
+      and s.revoked_at is null
+      and s.expires_at > now();
+end;
+$$;
+comment on function private.connected_profile_ids() is
+  'Accounts whose public face the caller may see because they are in care together, or because a '
+  'record is shared between them.';
+revoke execute on function private.connected_profile_ids() from public, anon, service_role;
+grant execute on function private.connected_profile_ids() to authenticated;
+
+create view private.visible_profiles with (security_barrier = true) as
+  select p.id, p.role, p.display_name, p.avatar_path, p.bio, p.is_verified
+  from public.profiles as p
+  where p.is_active
+    and (
+      p.is_public
+      or p.id = (select auth.uid())
+      or p.id = any (array(select private.connected_profile_ids()))
+    );
+comment on view private.visible_profiles is
+  'The rows and columns of profiles that the caller may see of others. Runs with its owner''s rights '
+  'on purpose: the policies of profiles show a caller only their own row, in full.';
+
+create view public.public_profiles with (security_invoker = true) as
+  select v.id, v.role, v.display_name, v.avatar_path, v.bio, v.is_verified
+  from private.visible_profiles as v;
+comment on view public.public_profiles is
+  'Public faces of accounts that are public, or connected with the caller by care or a share. Not '
+  'PHI by itself.';
+
+-- Sign-up ----------------------------------------------------------------------------------------
+
+create function private.handle_new_user()
+  returns trigger
+  language plpgsql
+  security definer -- runs as the Auth service, which has no rights on our tables
+  set search_path = ''
+as $$
+declare
+  v_meta constant jsonb := coalesce(new.raw_user_meta_data, '{}'::jsonb);
+  v_role constant text := case when v_meta ->> 'role' = 'caregiver' then 'caregiver' else 'patient' end;
+  v_zone constant text := v_meta ->> 'timezone';
+  v_locale constant text := v_meta ->> 'locale';
+begin
+  -- Metadata is the client's word: it may choose between two harmless roles and suggest words and
+  -- preferences. What does not fit is left out; a sign-up never fails on it.
+  insert into public.profiles (id, role, display_name, locale, timezone)
+  values (
+    new.id,
+    v_role,
+    nullif(btrim(left(btrim(coalesce(v_meta ->> 'display_name', v_meta ->> 'full_name')), 80)), ''),
+    case
+      when v_locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$' then v_locale
+      else 'en'
+    end,
+    case when private.is_timezone(v_zone) then v_zone else 'UTC' end
+  );
+  if v_role = 'patient' and not new.is_anonymous then
+    insert into public.patients (id, first_name, last_name, created_by)
+    values (
+      new.id,
+      nullif(btrim(left(btrim(v_meta ->> 'first_name'), 100)), ''),
+      nullif(btrim(left(btrim(v_meta ->> 'last_name'), 100)), ''),
+      new.id
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function private.handle_new_user() is
+  'Trigger on auth.users: makes the profile and, for a patient, the registry row. Takes role '
+  '(patient or caregiver only), display_name, first_name, last_name, locale and timezone from the '
+  'sign-up metadata. An anonymous account gets a profile and no registry row.';
+revoke execute on function private.handle_new_user() from public, anon, authenticated, service_role;
+
+create trigger on_auth_user_created
+  after insert on auth.users
+  for each row execute function private.handle_new_user();
+
+create function private.handle_user_upgrade()
+  returns trigger
+  language plpgsql
+  security definer -- runs as the Auth service, which has no rights on our tables
+  set search_path = ''
+as $$
+begin
+  insert into public.patients (id, created_by)
+  select p.id, p.id from public.profiles as p where p.id = new.id and p.role = 'patient'
+  on conflict (id) do nothing;
+  return new;
+end;
+$$;
+comment on function private.handle_user_upgrade() is
+  'Trigger on auth.users: when an anonymous account becomes a permanent one, its registry row is made.';
+revoke execute on function private.handle_user_upgrade()
+  from public, anon, authenticated, service_role;
+
+create trigger on_auth_user_upgraded
+  after update of is_anonymous on auth.users
+  for each row
+  when (old.is_anonymous and not new.is_anonymous)
+  execute function private.handle_user_upgrade();
+
+-- RPC --------------------------------------------------------------------------------------------
+
+create function private.request_doctor_verification(
+  p_license_number text,
+  p_specialty text,
+  p_organization text
+)
+  returns void
+  language plpgsql
+  security definer -- applicants have no write right on doctors
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  insert into public.doctors as d (id, license_number, specialty, organization)
+  values (
+    v_caller, btrim(p_license_number), btrim(p_specialty), nullif(btrim(p_organization), '')
+  )
+  on conflict (id) do update set
+    license_number = excluded.license_number,
+    specialty = excluded.specialty,
+    organization = excluded.organization,
+    rejected_reason = null
+  where d.verified_at is null;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'already_answered',
+      detail = 'The account is verified already';
+  end if;
+exception
+  when check_violation or not_null_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A licence number has 3 to 60 characters, a specialty 2 to 120, an organization 2 to 200';
+end;
+$$;
+comment on function private.request_doctor_verification(text, text, text) is
+  'Body of public.request_doctor_verification.';
+revoke execute on function private.request_doctor_verification(text, text, text)
+  from public, anon, service_role;
+grant execute on function private.request_doctor_verification(text, text, text) to authenticated;
+
+create function public.request_doctor_verification(
+  p_license_number text,
+  p_specialty text,
+  p_organization text default null
+)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.request_doctor_verification(p_license_number, p_specialty, p_organization)
+$$;
+comment on function public.request_doctor_verification(text, text, text) is
+  'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. '
+  'Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT409 already_answered when verified already.';
+revoke execute on function public.request_doctor_verification(text, text, text)
+  from public, anon, service_role;
+grant execute on function public.request_doctor_verification(text, text, text) to authenticated;
+
+create function private.verify_doctor(p_user_id uuid, p_approve boolean, p_reason text)
+  returns void
+  language plpgsql
+  security definer -- roles and verification are written by nobody but this
+  set search_path = ''
+as $$
+declare
+  v_admin constant uuid := private.require_admin();
+begin
+  if p_approve is null or (not p_approve and nullif(btrim(p_reason), '') is null)
+    or length(p_reason) > 500
+  then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A refusal needs a reason of 1 to 500 characters';
+  end if;
+  if p_user_id = v_admin then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'Nobody decides on their own verification';
+  end if;
+  update public.doctors set
+    verified_at = case when p_approve then coalesce(verified_at, now()) end,
+    verified_by = v_admin,
+    rejected_reason = case when not p_approve then btrim(p_reason) end
+  where id = p_user_id;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No request for verification with this id';
+  end if;
+  update public.profiles set
+    is_verified = p_approve,
+    -- Withdrawal keeps the role: the account stays a clinician's, without the rights of one.
+    role = case when p_approve and role <> 'admin' then 'doctor' else role end
+  where id = p_user_id;
+end;
+$$;
+comment on function private.verify_doctor(uuid, boolean, text) is 'Body of public.verify_doctor.';
+revoke execute on function private.verify_doctor(uuid, boolean, text)
+  from public, anon, service_role;
+grant execute on function private.verify_doctor(uuid, boolean, text) to authenticated;
+
+create function public.verify_doctor(p_user_id uuid, p_approve boolean, p_reason text default null)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.verify_doctor(p_user_id, p_approve, p_reason)
+$$;
+comment on function public.verify_doctor(uuid, boolean, text) is
+  'Administrators: verifies a clinician, or refuses or withdraws the verification with a reason. '
+  'Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
+revoke execute on function public.verify_doctor(uuid, boolean, text) from public, anon, service_role;
+grant execute on function public.verify_doctor(uuid, boolean, text) to authenticated;
+
+create function private.set_account_active(p_user_id uuid, p_active boolean, p_reason text)
+  returns void
+  language plpgsql
+  security definer -- is_active is written by nobody but this
+  set search_path = ''
+as $$
+declare
+  v_admin constant uuid := private.require_admin();
+begin
+  if p_active is null or nullif(btrim(p_reason), '') is null or length(p_reason) > 500 then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Locking and unlocking need a reason of 1 to 500 characters';
+  end if;
+  if p_user_id = v_admin then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'Administrators do not lock themselves';
+  end if;
+  update public.profiles set is_active = p_active where id = p_user_id;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
+  end if;
+  perform private.write_audit(
+    case when p_active then 'unlock' else 'lock' end, 'profile', p_user_id, null, btrim(p_reason)
+  );
+end;
+$$;
+comment on function private.set_account_active(uuid, boolean, text) is
+  'Body of public.set_account_active.';
+revoke execute on function private.set_account_active(uuid, boolean, text)
+  from public, anon, service_role;
+grant execute on function private.set_account_active(uuid, boolean, text) to authenticated;
+
+create function public.set_account_active(p_user_id uuid, p_active boolean, p_reason text)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.set_account_active(p_user_id, p_active, p_reason)
+$$;
+comment on function public.set_account_active(uuid, boolean, text) is
+  'Administrators: locks or unlocks an account; a lock ends access to clinical rows at once. '
+  'Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
+revoke execute on function public.set_account_active(uuid, boolean, text)
+  from public, anon, service_role;
+grant execute on function public.set_account_active(uuid, boolean, text) to authenticated;
+
+create function private.grant_account(p_user_id uuid, p_grant text)
+  returns void
+  language plpgsql
+  security definer -- account_grants is written by nobody but this and its opposite
+  set search_path = ''
+as $$
+declare
+  v_admin constant uuid := private.require_admin();
+begin
+  insert into public.account_grants (user_id, "grant", granted_by)
+  values (p_user_id, p_grant, v_admin)
+  on conflict (user_id, "grant") do nothing;
+exception
+  when check_violation or not_null_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A grant is one of moderator, seller, listener';
+  when foreign_key_violation then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
+end;
+$$;
+comment on function private.grant_account(uuid, text) is 'Body of public.grant_account.';
+revoke execute on function private.grant_account(uuid, text) from public, anon, service_role;
+grant execute on function private.grant_account(uuid, text) to authenticated;
+
+create function public.grant_account(p_user_id uuid, p_grant text)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.grant_account(p_user_id, p_grant)
+$$;
+comment on function public.grant_account(uuid, text) is
+  'Administrators: gives an account a capability (moderator, seller, listener); giving it twice is '
+  'as giving it once. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 '
+  'not_found.';
+revoke execute on function public.grant_account(uuid, text) from public, anon, service_role;
+grant execute on function public.grant_account(uuid, text) to authenticated;
+
+create function private.revoke_account_grant(p_user_id uuid, p_grant text)
+  returns void
+  language plpgsql
+  security definer -- account_grants is written by nobody but this and its opposite
+  set search_path = ''
+as $$
+begin
+  perform private.require_admin();
+  delete from public.account_grants where user_id = p_user_id and "grant" = p_grant;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'The account has no such grant';
+  end if;
+end;
+$$;
+comment on function private.revoke_account_grant(uuid, text) is
+  'Body of public.revoke_account_grant.';
+revoke execute on function private.revoke_account_grant(uuid, text)
+  from public, anon, service_role;
+grant execute on function private.revoke_account_grant(uuid, text) to authenticated;
+
+create function public.revoke_account_grant(p_user_id uuid, p_grant text)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.revoke_account_grant(p_user_id, p_grant)
+$$;
+comment on function public.revoke_account_grant(uuid, text) is
+  'Administrators: takes a capability from an account. Errors: PT401 unauthenticated, PT403 '
+  'forbidden, PT404 not_found.';
+revoke execute on function public.revoke_account_grant(uuid, text) from public, anon, service_role;
+grant execute on function public.revoke_account_grant(uuid, text) to authenticated;
+
+create function private.touch_last_active()
+  returns void
+  language sql
+  security definer -- last_active_at is no column that its owner may set
+  set search_path = ''
+as $$
+  update public.profiles set last_active_at = now()
+  where id = (select auth.uid())
+    and (last_active_at is null or last_active_at < now() - interval '1 minute')
+$$;
+comment on function private.touch_last_active() is 'Body of public.touch_last_active.';
+revoke execute on function private.touch_last_active() from public, anon, service_role;
+grant execute on function private.touch_last_active() to authenticated;
+
+create function public.touch_last_active()
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.touch_last_active()
+$$;
+comment on function public.touch_last_active() is
+  'Stamps the caller''s last_active_at; written at most once a minute.';
+revoke execute on function public.touch_last_active() from public, anon, service_role;
+grant execute on function public.touch_last_active() to authenticated;
+
+create function public.search_patients(
+  p_query text default null,
+  p_limit integer default 20,
+  p_cursor text default null
+)
+  returns table (
+    id uuid,
+    first_name text,
+    last_name text,
+    date_of_birth date,
+    gender text,
+    cancer_type text,
+    cursor text
+  )
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_after constant jsonb := private.read_cursor(p_cursor, 3);
+begin
+  perform private.require_page_size(p_limit);
+  return query
+    select
+      p.id, p.first_name, p.last_name, p.date_of_birth, p.gender, p.cancer_type,
+      private.make_cursor(
+        jsonb_build_array(coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id)
+      )
+    from public.patients as p
+    where (
+        nullif(btrim(p_query), '') is null
+        or coalesce(p.first_name, '') || ' ' || coalesce(p.last_name, '')
+          ilike '%' || private.like_escape(btrim(p_query)) || '%'
+      )
+      and (
+        v_after is null
+        or (coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id)
+          > (v_after ->> 0, v_after ->> 1, (v_after ->> 2)::uuid)
+      )
+    order by coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id
+    limit p_limit;
+end;
+$$;
+comment on function public.search_patients(text, integer, text) is
+  'Patients whose registry row the caller may see, by name, in order of name. Policies decide the '
+  'rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the '
+  'cursor of the last row of the page before. Errors: PT400 invalid_request.';
+revoke execute on function public.search_patients(text, integer, text)
+  from public, anon, service_role;
+grant execute on function public.search_patients(text, integer, text) to authenticated;

@@ -1,0 +1,458 @@
+-- Audit: who did what to whose data, and when. Written in the transaction of the deed, append-only
+-- for everyone, partitioned by month.
+-- Needs: 10_identity.sql. Policies: policies/15_audit.sql.
+
+create table public.audit_events (
+  id bigint generated always as identity,
+  occurred_at timestamptz not null default clock_timestamp(),
+  actor_id uuid,
+  actor_role text not null,
+  session_id uuid,
+  action text not null,
+  resource_type text not null,
+  resource_id uuid,
+  patient_id uuid,
+  purpose text,
+  old_values jsonb,
+  new_values jsonb,
+  ip_address inet,
+  user_agent text,
+  request_id text,
+
+  primary key (id, occurred_at),
+  constraint audit_events_action_check check (action ~ '^[a-z]+(_[a-z]+)*$'),
+  constraint audit_events_resource_type_check check (resource_type ~ '^[a-z]+(_[a-z]+)*$')
+)
+partition by range (occurred_at);
+comment on table public.audit_events is
+  'The audit trail (45 CFR 164.312(b)): one row a change, an opening or a download of a person''s '
+  'data. PHI: the values say what changed. No foreign keys: the trail outlives what it speaks of.';
+comment on column public.audit_events.id is 'Order of writing within a sequence; gaps are normal.';
+comment on column public.audit_events.occurred_at is 'Clock time of the write, UTC; the partition key.';
+comment on column public.audit_events.actor_id is 'Account that acted; null for the system itself.';
+comment on column public.audit_events.actor_role is
+  'Role of the account in profiles at that time, or the database role when there was no account.';
+comment on column public.audit_events.session_id is 'Session of Supabase Auth, from the token.';
+comment on column public.audit_events.action is
+  'create, update, delete, or a verb of the product such as open_chart, open_record, download_file.';
+comment on column public.audit_events.resource_type is 'What was acted on, in the singular.';
+comment on column public.audit_events.patient_id is 'Whose data it was; null for none.';
+comment on column public.audit_events.purpose is
+  'Purpose of the open chart under which another''s data was touched, or the reason that was given.';
+comment on column public.audit_events.old_values is 'Columns that changed, before; never file contents.';
+comment on column public.audit_events.new_values is 'Columns that changed, after; never file contents.';
+comment on column public.audit_events.ip_address is 'Client''s address as the gateway gave it.';
+comment on column public.audit_events.user_agent is 'At most 200 characters.';
+
+create index audit_events_patient_id_idx
+  on public.audit_events (patient_id, occurred_at desc, id desc);
+create index audit_events_actor_id_idx on public.audit_events (actor_id, occurred_at desc, id desc);
+
+-- Append-only ------------------------------------------------------------------------------------
+
+create function private.refuse_change()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  raise exception using errcode = '42501',
+    message = format('Cannot %s %s: it is append-only', lower(tg_op), tg_table_name);
+end;
+$$;
+comment on function private.refuse_change() is 'Trigger: refuses whatever it is put on.';
+revoke execute on function private.refuse_change() from public, anon, authenticated, service_role;
+
+create trigger audit_events_append_only
+  before update or delete on public.audit_events
+  for each row execute function private.refuse_change();
+create trigger audit_events_no_truncate
+  before truncate on public.audit_events
+  for each statement execute function private.refuse_change();
+
+-- Partitions -------------------------------------------------------------------------------------
+-- They live in `private`, where the API does not look, and are closed all the same: a partition takes
+-- neither policies nor revokes from its parent. The default partition takes what no month takes, so
+-- that a write never fails for want of one.
+
+create table private.audit_events_default partition of public.audit_events default;
+comment on table private.audit_events_default is 'Audit rows of months that have no partition yet. PHI.';
+alter table private.audit_events_default enable row level security;
+revoke all on table private.audit_events_default from public, anon, authenticated, service_role;
+create trigger audit_events_default_no_truncate
+  before truncate on private.audit_events_default
+  for each statement execute function private.refuse_change();
+
+create function private.ensure_month_partitions(p_parent regclass, p_months_ahead integer default 3)
+  returns void
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_month date;
+  v_name text;
+begin
+  for v_month in
+    select generate_series(
+      date_trunc('month', now() at time zone 'UTC'),
+      date_trunc('month', now() at time zone 'UTC') + make_interval(months => p_months_ahead),
+      interval '1 month'
+    )::date
+  loop
+    v_name := format(
+      '%s_%s',
+      (select c.relname from pg_catalog.pg_class as c where c.oid = p_parent),
+      to_char(v_month, 'YYYY_MM')
+    );
+    if to_regclass(format('private.%I', v_name)) is null then
+      execute format(
+        'create table private.%I partition of %s for values from (%L) to (%L)',
+        v_name, p_parent,
+        v_month::text || ' 00:00+00', (v_month + interval '1 month')::date::text || ' 00:00+00'
+      );
+      execute format('alter table private.%I enable row level security', v_name);
+      execute format(
+        'revoke all on table private.%I from public, anon, authenticated, service_role', v_name
+      );
+      execute format(
+        'create trigger %I before truncate on private.%I
+         for each statement execute function private.refuse_change()',
+        v_name || '_no_truncate', v_name
+      );
+      execute format(
+        'comment on table private.%I is %L',
+        v_name, format('Rows of %s of one month, UTC.', p_parent)
+      );
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.ensure_month_partitions(regclass, integer) is
+  'Makes the partitions of this month and the next ones in schema private, with row-level security '
+  'on, no grants and no truncate; those that exist stay. Not for tables that may be truncated. Run it well before a month begins: rows that are in the '
+  'default partition already keep the month from being made.';
+revoke execute on function private.ensure_month_partitions(regclass, integer)
+  from public, anon, authenticated, service_role;
+
+select private.ensure_month_partitions('public.audit_events', 12);
+
+-- Writing ----------------------------------------------------------------------------------------
+
+create type private.audit_context as (
+  actor_id uuid,
+  actor_role text,
+  session_id uuid,
+  ip_address inet,
+  user_agent text,
+  request_id text
+);
+comment on type private.audit_context is 'Who acts in this transaction, and from where.';
+
+create function private.current_audit_context()
+  returns private.audit_context
+  language plpgsql
+  stable
+  security definer -- reads the caller's profile whatever its policies say
+  set search_path = ''
+as $$
+declare
+  v_claims constant jsonb := coalesce((select auth.jwt()), '{}'::jsonb);
+  v_headers constant jsonb :=
+    coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
+  v_context private.audit_context;
+begin
+  v_context.actor_id := (v_claims ->> 'sub')::uuid;
+  v_context.session_id := (v_claims ->> 'session_id')::uuid;
+  v_context.actor_role := coalesce(
+    (select p.role from public.profiles as p where p.id = v_context.actor_id),
+    v_claims ->> 'role',
+    session_user::text
+  );
+  v_context.user_agent := left(v_headers ->> 'user-agent', 200);
+  v_context.request_id := left(v_headers ->> 'x-request-id', 100);
+  begin
+    -- Hosted Supabase's edge writes cf-connecting-ip itself; x-forwarded-for may begin with what the
+    -- client claims, and is used only where there is no such edge.
+    v_context.ip_address := coalesce(
+      v_headers ->> 'cf-connecting-ip',
+      btrim(split_part(v_headers ->> 'x-forwarded-for', ',', 1))
+    )::inet;
+  exception
+    when invalid_text_representation then
+      v_context.ip_address := null;
+  end;
+  return v_context;
+end;
+$$;
+comment on function private.current_audit_context() is
+  'Who acts, from the token''s claims and the request''s headers.';
+revoke execute on function private.current_audit_context()
+  from public, anon, authenticated, service_role;
+
+create function private.write_audit(
+  p_action text,
+  p_resource_type text,
+  p_resource_id uuid,
+  p_patient_id uuid,
+  p_purpose text default null,
+  p_new_values jsonb default null
+)
+  returns void
+  language plpgsql
+  security definer -- nobody may insert into audit_events directly
+  set search_path = ''
+as $$
+declare
+  v_by constant private.audit_context := private.current_audit_context();
+begin
+  insert into public.audit_events (
+    actor_id, actor_role, session_id, action, resource_type, resource_id, patient_id, purpose,
+    new_values, ip_address, user_agent, request_id
+  )
+  values (
+    v_by.actor_id, v_by.actor_role, v_by.session_id, p_action, p_resource_type, p_resource_id,
+    p_patient_id, coalesce(p_purpose, private.open_chart_purpose(p_patient_id)), p_new_values,
+    v_by.ip_address, v_by.user_agent, v_by.request_id
+  );
+end;
+$$;
+comment on function private.write_audit(text, text, uuid, uuid, text, jsonb) is
+  'Writes one audit row for the caller. Only definer functions call it: whoever could call it '
+  'directly could forge a trail.';
+revoke execute on function private.write_audit(text, text, uuid, uuid, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function private.audit_rows()
+  returns trigger
+  language plpgsql
+  security definer -- nobody may insert into audit_events directly
+  set search_path = ''
+as $$
+declare
+  v_resource_type constant text := tg_argv[0];
+  v_id_column constant text := tg_argv[1];
+  v_patient_column constant text := tg_argv[2]; -- '' when the row belongs to no patient
+  v_without constant text[] := string_to_array(tg_argv[3], ',');
+  v_by constant private.audit_context := private.current_audit_context();
+  v_changes text;
+begin
+  -- One statement, one set of audit rows, whatever the number of rows it touched.
+  v_changes := case tg_op
+    when 'INSERT' then
+      'select null::jsonb as old, to_jsonb(n) as new from new_rows as n'
+    when 'DELETE' then
+      'select to_jsonb(o) as old, null::jsonb as new from old_rows as o'
+    else
+      format(
+        'select to_jsonb(o) as old, to_jsonb(n) as new
+         from new_rows as n join old_rows as o on o.%1$I = n.%1$I', v_id_column
+      )
+  end;
+  execute format(
+    $sql$
+      with change as (%s), kept as (
+        select
+          (coalesce(new, old) ->> %L)::uuid as resource_id,
+          nullif(coalesce(new, old) ->> nullif(%L, ''), '')::uuid as patient_id,
+          private.changed_values(old, new, $2) as old_values,
+          private.changed_values(new, old, $2) as new_values
+        from change
+      )
+      insert into public.audit_events (
+        actor_id, actor_role, session_id, action, resource_type, resource_id, patient_id, purpose,
+        old_values, new_values, ip_address, user_agent, request_id
+      )
+      select
+        $1.actor_id, $1.actor_role, $1.session_id, $3, $4, resource_id, patient_id,
+        private.open_chart_purpose(patient_id), old_values, new_values,
+        $1.ip_address, $1.user_agent, $1.request_id
+      from kept
+      where old_values is not null or new_values is not null
+    $sql$,
+    v_changes, v_id_column, v_patient_column
+  )
+  using
+    v_by, v_without,
+    case tg_op when 'INSERT' then 'create' when 'UPDATE' then 'update' else 'delete' end,
+    v_resource_type;
+  return null;
+end;
+$$;
+comment on function private.audit_rows() is
+  'Statement trigger: writes an audit row for each changed row. Arguments: resource type, id column, '
+  'patient column or the empty text, and columns, comma separated, whose values are too large or too '
+  'close to file contents to keep: of these it says only that they changed.';
+revoke execute on function private.audit_rows() from public, anon, authenticated, service_role;
+
+create function private.changed_values(p_side jsonb, p_other jsonb, p_without text[])
+  returns jsonb
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select jsonb_object_agg(
+    s.key,
+    case when s.key = any (p_without) then to_jsonb('(not kept)'::text) else s.value end
+  )
+  from jsonb_each(p_side) as s
+  -- Stamps follow from the deed and say nothing of it.
+  where s.key not in ('created_at', 'updated_at', 'last_active_at')
+    and case
+      when p_other is null then s.value <> 'null'::jsonb
+      else s.value is distinct from p_other -> s.key
+    end
+$$;
+comment on function private.changed_values(jsonb, jsonb, text[]) is
+  'The members of one side of a change that differ from the other side, or all that are not null '
+  'when there is no other side; null when none. Values of `p_without` are replaced by a mark.';
+revoke execute on function private.changed_values(jsonb, jsonb, text[])
+  from public, anon, authenticated, service_role;
+
+-- Triggers on the tables of this and the domains before ------------------------------------------
+
+create function private.audit_table(
+  p_table regclass,
+  p_resource_type text,
+  p_id_column text,
+  p_patient_column text,
+  p_without text default ''
+)
+  returns void
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_name constant text := (select c.relname from pg_catalog.pg_class as c where c.oid = p_table);
+begin
+  execute format(
+    'create trigger %I after insert on %s referencing new table as new_rows
+     for each statement execute function private.audit_rows(%L, %L, %L, %L)',
+    v_name || '_audit_insert', p_table, p_resource_type, p_id_column, p_patient_column, p_without
+  );
+  execute format(
+    'create trigger %I after update on %s referencing old table as old_rows new table as new_rows
+     for each statement execute function private.audit_rows(%L, %L, %L, %L)',
+    v_name || '_audit_update', p_table, p_resource_type, p_id_column, p_patient_column, p_without
+  );
+  execute format(
+    'create trigger %I after delete on %s referencing old table as old_rows
+     for each statement execute function private.audit_rows(%L, %L, %L, %L)',
+    v_name || '_audit_delete', p_table, p_resource_type, p_id_column, p_patient_column, p_without
+  );
+end;
+$$;
+comment on function private.audit_table(regclass, text, text, text, text) is
+  'Puts the three audit triggers on a table; used while the schema is loaded.';
+revoke execute on function private.audit_table(regclass, text, text, text, text)
+  from public, anon, authenticated, service_role;
+
+select private.audit_table('public.profiles', 'profile', 'id', '');
+select private.audit_table('public.patients', 'patient', 'id', 'id');
+select private.audit_table('public.doctors', 'doctor', 'id', '');
+select private.audit_table('public.account_grants', 'account_grant', 'id', '');
+
+-- Reading ----------------------------------------------------------------------------------------
+
+create function private.access_summary(p_action text, p_resource_type text)
+  returns text
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select case p_action
+    when 'open_chart' then 'Opened your chart'
+    when 'close_chart' then 'Closed your chart'
+    when 'open_record' then 'Read a record'
+    when 'download_file' then 'Downloaded a file of a record'
+    when 'upload_file' then 'Added a file to a record'
+    else initcap(replace(p_action, '_', ' ')) || 'd ' || case p_resource_type
+      when 'patient' then 'your registry entry'
+      when 'medical_record' then 'a record'
+      when 'medical_record_content' then 'the contents of a record'
+      when 'medical_record_share' then 'a share of a record'
+      when 'care_relationship' then 'a care relationship with you'
+      when 'chart_session' then 'an opening of your chart'
+      else 'a ' || replace(p_resource_type, '_', ' ')
+    end
+  end
+$$;
+comment on function private.access_summary(text, text) is
+  'An audit row in words for the patient, for example "Opened your chart".';
+revoke execute on function private.access_summary(text, text)
+  from public, anon, authenticated, service_role;
+
+create function private.my_access_log(p_limit integer, p_after timestamptz, p_after_id bigint)
+  returns table (
+    id bigint,
+    occurred_at timestamptz,
+    actor_id uuid,
+    actor_name text,
+    actor_role text,
+    action text,
+    resource_type text,
+    resource_id uuid,
+    purpose text,
+    summary text
+  )
+  language sql
+  stable
+  security definer -- audit_events and the names of others are not readable by the caller
+  set search_path = ''
+as $$
+  select
+    a.id, a.occurred_at, a.actor_id, p.display_name, a.actor_role, a.action, a.resource_type,
+    a.resource_id, a.purpose, private.access_summary(a.action, a.resource_type)
+  from public.audit_events as a
+  left join public.profiles as p on p.id = a.actor_id
+  where a.patient_id = (select auth.uid())
+    and a.actor_id <> a.patient_id
+    and (p_after is null or (a.occurred_at, a.id) < (p_after, p_after_id))
+  order by a.occurred_at desc, a.id desc
+  limit p_limit
+$$;
+comment on function private.my_access_log(integer, timestamptz, bigint) is
+  'Body of public.my_access_log.';
+revoke execute on function private.my_access_log(integer, timestamptz, bigint)
+  from public, anon, service_role;
+grant execute on function private.my_access_log(integer, timestamptz, bigint) to authenticated;
+
+create function public.my_access_log(p_limit integer default 20, p_cursor text default null)
+  returns table (
+    id bigint,
+    occurred_at timestamptz,
+    actor_id uuid,
+    actor_name text,
+    actor_role text,
+    action text,
+    resource_type text,
+    resource_id uuid,
+    purpose text,
+    summary text,
+    cursor text
+  )
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_after constant jsonb := private.read_cursor(p_cursor, 2);
+begin
+  perform private.require_live_session();
+  perform private.require_page_size(p_limit);
+  return query
+    select
+      l.id, l.occurred_at, l.actor_id, l.actor_name, l.actor_role, l.action, l.resource_type,
+      l.resource_id, l.purpose, l.summary,
+      private.make_cursor(jsonb_build_array(l.occurred_at, l.id))
+    from private.my_access_log(
+      p_limit, (v_after ->> 0)::timestamptz, (v_after ->> 1)::bigint
+    ) as l;
+end;
+$$;
+comment on function public.my_access_log(integer, text) is
+  'Who touched the caller''s data as a patient: every row that somebody else caused, newest first, '
+  'with name, role, purpose and a summary in words. p_limit 1 to 100; p_cursor is the cursor of the '
+  'last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+revoke execute on function public.my_access_log(integer, text) from public, anon, service_role;
+grant execute on function public.my_access_log(integer, text) to authenticated;

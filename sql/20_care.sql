@@ -1,0 +1,602 @@
+-- Care: who looks after whom, and the open chart, without which nobody but the patient and those a
+-- record is shared with sees a clinical row.
+-- Needs: 10_identity.sql, 15_audit.sql. Policies: policies/20_care.sql.
+
+create table public.care_relationships (
+  id uuid primary key default gen_random_uuid(),
+  patient_id uuid not null references public.patients (id) on delete restrict,
+  member_id uuid not null references public.profiles (id) on delete restrict,
+  kind text not null,
+  scopes text[] not null default '{}',
+  status text not null default 'requested',
+  requested_by uuid not null references public.profiles (id) on delete restrict,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  ended_reason text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint care_relationships_kind_check check (kind in ('doctor', 'caregiver')),
+  constraint care_relationships_status_check
+    check (status in ('requested', 'active', 'declined', 'ended')),
+  constraint care_relationships_scopes_check check (
+    scopes <@ array['records', 'tracking', 'medications', 'appointments', 'messages', 'sensitive']
+    and array_position(scopes, null) is null
+  ),
+  constraint care_relationships_doctor_scopes_check
+    check (kind = 'caregiver' or scopes = '{}'),
+  constraint care_relationships_caregiver_scopes_check
+    check (kind = 'doctor' or status <> 'active' or cardinality(scopes) > 0),
+  constraint care_relationships_people_check
+    check (patient_id <> member_id and requested_by in (patient_id, member_id)),
+  constraint care_relationships_times_check check (
+    (status = 'requested') = (starts_at is null and ends_at is null)
+    and (status <> 'active' or starts_at is not null)
+    and (status not in ('declined', 'ended') or ends_at is not null)
+  ),
+  constraint care_relationships_ended_reason_check check (length(ended_reason) <= 500)
+);
+comment on table public.care_relationships is
+  'One person looking after one patient, from request to end. PHI: who is treated by whom. A doctor '
+  'sees the whole chart; a caregiver sees what the scopes name. Active means status active and '
+  'ends_at null or in the future.';
+comment on column public.care_relationships.member_id is 'The doctor or caregiver.';
+comment on column public.care_relationships.scopes is
+  'What a caregiver may see: records, tracking, medications, appointments, messages; sensitive is '
+  'needed beside records for records marked so. Empty for doctors.';
+comment on column public.care_relationships.status is
+  'requested by the member, active or declined by the patient, ended by either.';
+comment on column public.care_relationships.starts_at is 'When the patient activated it; null before.';
+comment on column public.care_relationships.ends_at is 'When it ended or was declined; null while open.';
+
+-- One open relationship of a kind between two people.
+create unique index care_relationships_one_open on public.care_relationships
+  (patient_id, member_id, kind) where status in ('requested', 'active');
+create index care_relationships_patient_id_idx
+  on public.care_relationships (patient_id, created_at desc, id);
+create index care_relationships_member_id_idx
+  on public.care_relationships (member_id, created_at desc, id);
+create index care_relationships_requested_by_idx on public.care_relationships (requested_by);
+
+create trigger care_relationships_set_updated_at
+  before update on public.care_relationships
+  for each row execute function private.set_updated_at();
+select private.audit_table('public.care_relationships', 'care_relationship', 'id', 'patient_id');
+
+create table public.chart_sessions (
+  id uuid primary key default gen_random_uuid(),
+  patient_id uuid not null references public.patients (id) on delete restrict,
+  viewer_id uuid not null references public.profiles (id) on delete restrict,
+  purpose text not null,
+  reason text,
+  opened_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  closed_at timestamptz,
+  reviewed_at timestamptz,
+  reviewed_by uuid references public.profiles (id) on delete restrict,
+  review_outcome text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint chart_sessions_purpose_check
+    check (purpose in ('treatment', 'care_coordination', 'delegated', 'emergency')),
+  constraint chart_sessions_reason_check check (length(reason) <= 1000),
+  constraint chart_sessions_lifetime_check check (
+    expires_at > opened_at and expires_at - opened_at <= interval '60 minutes'
+  ),
+  constraint chart_sessions_people_check check (patient_id <> viewer_id)
+);
+comment on table public.chart_sessions is
+  'One opening of one patient''s chart by one viewer: the right to read, for at most 60 minutes, and '
+  'the record that it was used. PHI: who looked at whom, when and why. Open means closed_at null and '
+  'expires_at in the future; no job closes it.';
+comment on column public.chart_sessions.purpose is
+  'treatment or care_coordination (doctor), delegated (caregiver), emergency (without relationship).';
+comment on column public.chart_sessions.reason is 'In the viewer''s words; needed for an emergency.';
+comment on column public.chart_sessions.reviewed_by is 'Administrator who reviewed an emergency.';
+
+create index chart_sessions_viewer_id_idx
+  on public.chart_sessions (viewer_id, expires_at) where closed_at is null;
+create index chart_sessions_viewer_history_idx
+  on public.chart_sessions (viewer_id, opened_at desc, id);
+create index chart_sessions_patient_id_idx
+  on public.chart_sessions (patient_id, opened_at desc, id);
+create index chart_sessions_reviewed_by_idx on public.chart_sessions (reviewed_by);
+
+create trigger chart_sessions_set_updated_at
+  before update on public.chart_sessions
+  for each row execute function private.set_updated_at();
+
+-- Helpers for policies ---------------------------------------------------------------------------
+
+create function private.treated_patient_ids()
+  returns setof uuid
+  language sql
+  stable
+  security definer -- chart_sessions and sessions are not readable by the caller in full
+  set search_path = ''
+as $$
+  select c.patient_id
+  from public.chart_sessions as c
+  where c.viewer_id = (select auth.uid())
+    and c.closed_at is null
+    and c.expires_at > now()
+    and (select private.session_is_live())
+    and (select private.is_verified_doctor())
+    and (select auth.jwt()) ->> 'aal' = 'aal2'
+    and (
+      c.purpose = 'emergency'
+      or c.purpose in ('treatment', 'care_coordination') and exists (
+        select 1 from public.care_relationships as r
+        where r.patient_id = c.patient_id and r.member_id = c.viewer_id and r.kind = 'doctor'
+          and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
+      )
+    )
+$$;
+comment on function private.treated_patient_ids() is
+  'Patients whose chart the caller has open as a doctor: verified, aal2, relationship active (or an '
+  'emergency). Every condition is looked up anew, so whatever is withdrawn bites on the next statement.';
+revoke execute on function private.treated_patient_ids() from public, anon, service_role;
+grant execute on function private.treated_patient_ids() to authenticated;
+
+create function private.chart_patient_ids(p_scope text)
+  returns setof uuid
+  language sql
+  stable
+  security definer -- chart_sessions and sessions are not readable by the caller in full
+  set search_path = ''
+as $$
+  select private.treated_patient_ids()
+  union all
+  select c.patient_id
+  from public.chart_sessions as c
+  join public.care_relationships as r
+    on r.patient_id = c.patient_id and r.member_id = c.viewer_id and r.kind = 'caregiver'
+  where c.viewer_id = (select auth.uid())
+    and c.closed_at is null
+    and c.expires_at > now()
+    and c.purpose = 'delegated'
+    and r.status = 'active'
+    and (r.ends_at is null or r.ends_at > now())
+    and p_scope = any (r.scopes)
+    and (select private.session_is_live())
+$$;
+comment on function private.chart_patient_ids(text) is
+  'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a '
+  'caregiver''s where the patient gave that scope.';
+revoke execute on function private.chart_patient_ids(text) from public, anon, service_role;
+grant execute on function private.chart_patient_ids(text) to authenticated;
+
+create function private.open_chart_patient_ids()
+  returns setof uuid
+  language sql
+  stable
+  security definer -- chart_sessions and sessions are not readable by the caller in full
+  set search_path = ''
+as $$
+  select private.treated_patient_ids()
+  union all
+  select c.patient_id
+  from public.chart_sessions as c
+  join public.care_relationships as r
+    on r.patient_id = c.patient_id and r.member_id = c.viewer_id and r.kind = 'caregiver'
+  where c.viewer_id = (select auth.uid())
+    and c.closed_at is null
+    and c.expires_at > now()
+    and c.purpose = 'delegated'
+    and r.status = 'active'
+    and (r.ends_at is null or r.ends_at > now())
+    and (select private.session_is_live())
+$$;
+comment on function private.open_chart_patient_ids() is
+  'Patients whose chart the caller has open, whatever the scopes: enough for the registry.';
+revoke execute on function private.open_chart_patient_ids() from public, anon, service_role;
+grant execute on function private.open_chart_patient_ids() to authenticated;
+
+create function private.open_chart_purpose(p_patient_id uuid)
+  returns text
+  language sql
+  stable
+  security definer -- chart_sessions is not readable by every actor
+  set search_path = ''
+as $$
+  select c.purpose
+  from public.chart_sessions as c
+  where c.viewer_id = (select auth.uid())
+    and c.patient_id = p_patient_id
+    and c.closed_at is null
+    and c.expires_at > now()
+  order by c.opened_at desc
+  limit 1
+$$;
+comment on function private.open_chart_purpose(uuid) is
+  'Purpose of the chart that the caller has open of a patient, for the audit row; null for none.';
+revoke execute on function private.open_chart_purpose(uuid)
+  from public, anon, authenticated, service_role;
+
+-- RPC: care --------------------------------------------------------------------------------------
+
+create function private.request_care(
+  p_member_or_patient_id uuid,
+  p_kind text,
+  p_scopes text[]
+)
+  returns uuid
+  language plpgsql
+  security definer -- care_relationships is written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
+  v_scopes constant text[] := case
+    when p_kind = 'doctor' then '{}'
+    else array(select distinct s from unnest(p_scopes) as s order by s)
+  end;
+  v_id uuid;
+begin
+  if p_kind is null or p_kind not in ('doctor', 'caregiver') then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot request care as p_kind must be doctor or caregiver';
+  end if;
+  if p_member_or_patient_id = v_caller then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot request care of oneself';
+  end if;
+
+  if v_caller_role = p_kind then
+    -- A doctor or caregiver asks; the patient will answer.
+    if p_kind = 'doctor' and not private.is_verified_doctor() then
+      raise exception using errcode = 'PT403', message = 'not_verified',
+        detail = 'The clinician is not verified';
+    end if;
+    perform 1 from public.patients as t
+      join public.profiles as p on p.id = t.id
+      where t.id = p_member_or_patient_id and p.is_active;
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No patient with this id';
+    end if;
+    insert into public.care_relationships (patient_id, member_id, kind, scopes, requested_by)
+    values (p_member_or_patient_id, v_caller, p_kind, v_scopes, v_caller)
+    returning id into v_id;
+  elsif p_kind = 'doctor' and v_caller_role <> 'patient' then
+    raise exception using errcode = 'PT403', message = 'not_verified',
+      detail = 'Only a verified clinician may ask for care as a doctor';
+  else
+    -- A patient appoints; asking is consenting, so it is active at once. The member may end it.
+    perform 1 from public.patients as t where t.id = v_caller;
+    if not found then
+      raise exception using errcode = 'PT403', message = 'forbidden',
+        detail = 'The account is no patient''s';
+    end if;
+    perform 1 from public.profiles as p
+      left join public.doctors as d on d.id = p.id
+      where p.id = p_member_or_patient_id and p.is_active and p.role = p_kind
+        and (p_kind <> 'doctor' or d.verified_at is not null);
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No such doctor or caregiver';
+    end if;
+    insert into public.care_relationships (
+      patient_id, member_id, kind, scopes, status, requested_by, starts_at
+    )
+    values (
+      v_caller, p_member_or_patient_id, p_kind, v_scopes, 'active', v_caller, now()
+    )
+    returning id into v_id;
+  end if;
+  return v_id;
+exception
+  when unique_violation then
+    raise exception using errcode = 'PT409', message = 'already_requested',
+      detail = 'There is an open relationship or request of this kind already';
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
+        || 'sensitive';
+end;
+$$;
+comment on function private.request_care(uuid, text, text[]) is 'Body of public.request_care.';
+revoke execute on function private.request_care(uuid, text, text[])
+  from public, anon, service_role;
+grant execute on function private.request_care(uuid, text, text[]) to authenticated;
+
+create function public.request_care(
+  p_member_or_patient_id uuid,
+  p_kind text,
+  p_scopes text[] default '{}'
+)
+  returns uuid
+  language sql
+  set search_path = ''
+as $$
+  select private.request_care(p_member_or_patient_id, p_kind, p_scopes)
+$$;
+comment on function public.request_care(uuid, text, text[]) is
+  'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that '
+  'kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only '
+  'for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
+  'not_verified or forbidden, PT404 not_found, PT409 already_requested.';
+revoke execute on function public.request_care(uuid, text, text[]) from public, anon, service_role;
+grant execute on function public.request_care(uuid, text, text[]) to authenticated;
+
+create function private.respond_care_request(p_id uuid, p_accept boolean, p_scopes text[])
+  returns void
+  language plpgsql
+  security definer -- care_relationships is written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if p_accept is null then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot respond as p_accept must be true or false';
+  end if;
+  -- The row lock lets exactly one of several answers through: the others find no request.
+  update public.care_relationships as r set
+    status = case when p_accept then 'active' else 'declined' end,
+    starts_at = case when p_accept then now() end,
+    ends_at = case when not p_accept then now() end,
+    scopes = case
+      when r.kind = 'caregiver' and p_scopes is not null
+        then array(select distinct s from unnest(p_scopes) as s order by s)
+      else r.scopes
+    end
+  where r.id = p_id and r.patient_id = v_caller and r.status = 'requested';
+  if not found then
+    perform 1 from public.care_relationships as r where r.id = p_id and r.patient_id = v_caller;
+    if found then
+      raise exception using errcode = 'PT409', message = 'already_answered',
+        detail = 'The request has been answered or withdrawn';
+    end if;
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No request with this id';
+  end if;
+exception
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
+        || 'sensitive';
+end;
+$$;
+comment on function private.respond_care_request(uuid, boolean, text[]) is
+  'Body of public.respond_care_request.';
+revoke execute on function private.respond_care_request(uuid, boolean, text[])
+  from public, anon, service_role;
+grant execute on function private.respond_care_request(uuid, boolean, text[]) to authenticated;
+
+create function public.respond_care_request(
+  p_id uuid,
+  p_accept boolean,
+  p_scopes text[] default null
+)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.respond_care_request(p_id, p_accept, p_scopes)
+$$;
+comment on function public.respond_care_request(uuid, boolean, text[]) is
+  'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. '
+  'Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT404 not_found, PT409 already_answered.';
+revoke execute on function public.respond_care_request(uuid, boolean, text[])
+  from public, anon, service_role;
+grant execute on function public.respond_care_request(uuid, boolean, text[]) to authenticated;
+
+create function private.set_care_scopes(p_id uuid, p_scopes text[])
+  returns void
+  language plpgsql
+  security definer -- care_relationships is written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.care_relationships as r set
+    scopes = array(select distinct s from unnest(p_scopes) as s order by s)
+  where r.id = p_id and r.patient_id = v_caller and r.kind = 'caregiver' and r.status = 'active';
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No active caregiver with this id';
+  end if;
+exception
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
+        || 'sensitive';
+end;
+$$;
+comment on function private.set_care_scopes(uuid, text[]) is 'Body of public.set_care_scopes.';
+revoke execute on function private.set_care_scopes(uuid, text[]) from public, anon, service_role;
+grant execute on function private.set_care_scopes(uuid, text[]) to authenticated;
+
+create function public.set_care_scopes(p_id uuid, p_scopes text[])
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.set_care_scopes(p_id, p_scopes)
+$$;
+comment on function public.set_care_scopes(uuid, text[]) is
+  'The patient widens or narrows what an active caregiver may see; it bites on the next statement. '
+  'Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found.';
+revoke execute on function public.set_care_scopes(uuid, text[]) from public, anon, service_role;
+grant execute on function public.set_care_scopes(uuid, text[]) to authenticated;
+
+create function private.end_care(p_id uuid, p_reason text)
+  returns void
+  language plpgsql
+  security definer -- care_relationships and chart_sessions are written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_ended public.care_relationships;
+begin
+  update public.care_relationships as r set
+    status = 'ended', ends_at = now(), ended_reason = nullif(btrim(p_reason), '')
+  where r.id = p_id
+    and v_caller in (r.patient_id, r.member_id)
+    and (r.status = 'active' or r.status = 'requested' and r.requested_by = v_caller)
+  returning r.* into v_ended;
+  if not found then
+    perform 1 from public.care_relationships as r
+      where r.id = p_id and v_caller in (r.patient_id, r.member_id);
+    if found then
+      raise exception using errcode = 'PT409', message = 'already_ended',
+        detail = 'The relationship is not active';
+    end if;
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No relationship with this id';
+  end if;
+  update public.chart_sessions as c set closed_at = now()
+  where c.patient_id = v_ended.patient_id and c.viewer_id = v_ended.member_id
+    and c.closed_at is null and c.expires_at > now()
+    and c.purpose = any (
+      case v_ended.kind
+        when 'doctor' then array['treatment', 'care_coordination'] else array['delegated']
+      end
+    );
+exception
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A reason has at most 500 characters';
+end;
+$$;
+comment on function private.end_care(uuid, text) is 'Body of public.end_care.';
+revoke execute on function private.end_care(uuid, text) from public, anon, service_role;
+grant execute on function private.end_care(uuid, text) to authenticated;
+
+create function public.end_care(p_id uuid, p_reason text default null)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.end_care(p_id, p_reason)
+$$;
+comment on function public.end_care(uuid, text) is
+  'Either side ends an active relationship, or the asker withdraws a request; charts that stand on it '
+  'close at once. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 '
+  'already_ended.';
+revoke execute on function public.end_care(uuid, text) from public, anon, service_role;
+grant execute on function public.end_care(uuid, text) to authenticated;
+
+-- RPC: charts ------------------------------------------------------------------------------------
+
+create function private.open_chart(p_patient_id uuid, p_purpose text)
+  returns table (id uuid, expires_at timestamptz)
+  language plpgsql
+  security definer -- chart_sessions is written by these functions only
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_kind text;
+  v_chart public.chart_sessions;
+begin
+  v_kind := case
+    when p_purpose in ('treatment', 'care_coordination') then 'doctor'
+    when p_purpose = 'delegated' then 'caregiver'
+  end;
+  if v_kind is null then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot open the chart as p_purpose must be treatment, care_coordination or delegated';
+  end if;
+  -- What depends on the caller alone comes first: it tells nothing about the patient.
+  if v_kind = 'doctor' then
+    if not private.is_verified_doctor() then
+      raise exception using errcode = 'PT403', message = 'not_verified',
+        detail = 'The clinician is not verified';
+    end if;
+    if (select auth.jwt()) ->> 'aal' is distinct from 'aal2' then
+      raise exception using errcode = 'PT403', message = 'mfa_required',
+        detail = 'Opening a chart needs multi-factor sign-in';
+    end if;
+  end if;
+  -- The lock on the relationship keeps it from ending between this check and the new chart.
+  perform 1 from public.care_relationships as r
+    where r.patient_id = p_patient_id and r.member_id = v_caller and r.kind = v_kind
+      and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
+    for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No patient in active care with this id';
+  end if;
+  -- Opening again closes the earlier opening, so that each has its own end.
+  update public.chart_sessions as c set closed_at = now()
+  where c.patient_id = p_patient_id and c.viewer_id = v_caller
+    and c.closed_at is null and c.expires_at > now() and c.purpose <> 'emergency';
+  insert into public.chart_sessions (patient_id, viewer_id, purpose, expires_at)
+  values (p_patient_id, v_caller, p_purpose, now() + interval '60 minutes')
+  returning * into v_chart;
+  perform private.write_audit(
+    'open_chart', 'chart_session', v_chart.id, p_patient_id, p_purpose
+  );
+  return query select v_chart.id, v_chart.expires_at;
+end;
+$$;
+comment on function private.open_chart(uuid, text) is 'Body of public.open_chart.';
+revoke execute on function private.open_chart(uuid, text) from public, anon, service_role;
+grant execute on function private.open_chart(uuid, text) to authenticated;
+
+create function public.open_chart(p_patient_id uuid, p_purpose text)
+  returns table (id uuid, expires_at timestamptz)
+  language sql
+  set search_path = ''
+as $$
+  select o.id, o.expires_at from private.open_chart(p_patient_id, p_purpose) as o
+$$;
+comment on function public.open_chart(uuid, text) is
+  'Opens a patient''s chart for 60 minutes: p_purpose treatment or care_coordination for a verified '
+  'doctor with aal2, delegated for a caregiver; both need an active relationship. The opening is the '
+  'audit of every read under it. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
+  'not_verified or mfa_required, PT404 not_found.';
+revoke execute on function public.open_chart(uuid, text) from public, anon, service_role;
+grant execute on function public.open_chart(uuid, text) to authenticated;
+
+create function private.close_chart(p_id uuid)
+  returns void
+  language plpgsql
+  security definer -- chart_sessions is written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_chart public.chart_sessions;
+begin
+  update public.chart_sessions as c set closed_at = now()
+  where c.id = p_id and c.viewer_id = (select auth.uid())
+    and c.closed_at is null and c.expires_at > now()
+  returning c.* into v_chart;
+  if found then
+    perform private.write_audit(
+      'close_chart', 'chart_session', v_chart.id, v_chart.patient_id, v_chart.purpose
+    );
+    return;
+  end if;
+  perform 1 from public.chart_sessions as c
+    where c.id = p_id and c.viewer_id = (select auth.uid());
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No chart with this id';
+  end if;
+end;
+$$;
+comment on function private.close_chart(uuid) is 'Body of public.close_chart.';
+revoke execute on function private.close_chart(uuid) from public, anon, service_role;
+grant execute on function private.close_chart(uuid) to authenticated;
+
+create function public.close_chart(p_id uuid)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.close_chart(p_id)
+$$;
+comment on function public.close_chart(uuid) is
+  'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT404 '
+  'not_found.';
+revoke execute on function public.close_chart(uuid) from public, anon, service_role;
+grant execute on function public.close_chart(uuid) to authenticated;

@@ -1,0 +1,1165 @@
+-- Records: the patient's medical history, its contents, the shares of single records, files, and the
+-- import of FHIR bundles.
+-- Needs: 20_care.sql (open charts). Policies: policies/25_records.sql.
+
+create table public.medical_records (
+  id uuid primary key default gen_random_uuid(),
+  patient_id uuid not null references public.patients (id) on delete restrict,
+  title text not null,
+  record_type text not null,
+  record_date date,
+  source text not null default 'upload',
+  source_system text,
+  source_id text,
+  sensitivity text not null default 'normal',
+  file_name text,
+  file_type text,
+  file_size bigint,
+  file_sha256 text,
+  created_by uuid default auth.uid() references public.profiles (id) on delete set null,
+  deleted_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint medical_records_title_check
+    check (title = btrim(title) and length(title) between 1 and 300),
+  constraint medical_records_record_type_check check (
+    record_type in (
+      'condition', 'observation', 'procedure', 'medication', 'immunization', 'diagnostic_report',
+      'encounter', 'care_plan', 'imaging', 'lab_result', 'pathology', 'prescription',
+      'discharge_summary', 'insurance', 'other'
+    )
+  ),
+  constraint medical_records_record_date_check
+    check (record_date between date '1880-01-01' and date '2200-01-01'),
+  constraint medical_records_source_check check (source in ('upload', 'fhir', 'doctor')),
+  constraint medical_records_source_id_check check (
+    (source_system is null) = (source_id is null)
+    and (source = 'fhir') = (source_id is not null)
+    and length(source_system) between 1 and 500 and length(source_id) between 1 and 500
+  ),
+  constraint medical_records_sensitivity_check check (sensitivity in ('normal', 'sensitive')),
+  constraint medical_records_file_check check (
+    num_nulls(file_name, file_type, file_size, file_sha256) in (0, 4)
+    and file_size between 1 and 52428800
+    and file_sha256 ~ '^[0-9a-f]{64}$'
+  )
+);
+comment on table public.medical_records is
+  'The list of a patient''s records: what, when, from where; what it says is in '
+  'medical_record_contents. PHI.';
+comment on column public.medical_records.record_date is
+  'Clinical date in the place of care; null when the source gives none.';
+comment on column public.medical_records.source is
+  'upload (by the patient), doctor (added under an open chart), fhir (imported).';
+comment on column public.medical_records.source_system is
+  'Where an imported resource comes from, a URI; with source_id unique for the patient.';
+comment on column public.medical_records.source_id is 'Resource there, for example Condition/123.';
+comment on column public.medical_records.sensitivity is
+  'sensitive: a caregiver needs the scope of that name beside records.';
+comment on column public.medical_records.file_type is 'Media type, as found in the file itself.';
+comment on column public.medical_records.file_size is 'Bytes, at most 50 MiB.';
+comment on column public.medical_records.file_sha256 is 'SHA-256 of the file, hexadecimal.';
+comment on column public.medical_records.created_by is 'Who added it; null when that account is gone.';
+comment on column public.medical_records.deleted_at is
+  'When the patient deleted it: from then on only the patient sees the row. Null: not deleted.';
+
+-- Newest first, as clients list it.
+create index medical_records_patient_id_idx on public.medical_records
+  (patient_id, record_date desc nulls last, id desc);
+create index medical_records_record_type_idx on public.medical_records
+  (patient_id, record_type, record_date desc nulls last, id desc);
+create unique index medical_records_source_key on public.medical_records
+  (patient_id, source_system, source_id) where source = 'fhir';
+create index medical_records_created_by_idx on public.medical_records (created_by);
+
+create trigger medical_records_set_updated_at
+  before update on public.medical_records
+  for each row execute function private.set_updated_at();
+select private.audit_table('public.medical_records', 'medical_record', 'id', 'patient_id');
+
+create function private.set_record_source()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  new.created_by := (select auth.uid());
+  new.source := case when new.patient_id = (select auth.uid()) then 'upload' else 'doctor' end;
+  return new;
+end;
+$$;
+comment on function private.set_record_source() is
+  'Trigger: a row that a client inserts says by whom, and whether the patient or a doctor.';
+revoke execute on function private.set_record_source()
+  from public, anon, authenticated, service_role;
+
+create trigger medical_records_set_source
+  before insert on public.medical_records
+  for each row when (new.source <> 'fhir')
+  execute function private.set_record_source();
+
+create table public.medical_record_contents (
+  record_id uuid primary key references public.medical_records (id) on delete cascade,
+  patient_id uuid not null references public.patients (id) on delete restrict,
+  sensitivity text not null,
+  deleted_at timestamptz,
+  description text,
+  fhir jsonb,
+  storage_path text,
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint medical_record_contents_description_check check (length(description) <= 20000),
+  constraint medical_record_contents_metadata_check
+    check (jsonb_typeof(metadata) = 'object' and pg_column_size(metadata) <= 16384),
+  constraint medical_record_contents_storage_path_check
+    check (storage_path like patient_id::text || '/' || record_id::text || '/%')
+);
+comment on table public.medical_record_contents is
+  'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a '
+  'record is shared with may list it, but reads its contents through open_medical_record only.';
+comment on column public.medical_record_contents.patient_id is
+  'Copied from the record by trigger, so that policies need no join.';
+comment on column public.medical_record_contents.sensitivity is 'Copied from the record by trigger.';
+comment on column public.medical_record_contents.deleted_at is 'Copied from the record by trigger.';
+comment on column public.medical_record_contents.fhir is 'The FHIR R4 resource as it was imported.';
+comment on column public.medical_record_contents.storage_path is
+  'Object in the private bucket medical-records: patient/record/uuid. Null: no file.';
+comment on column public.medical_record_contents.metadata is 'The client''s own, an object of at most 16 KiB.';
+
+create index medical_record_contents_patient_id_idx on public.medical_record_contents (patient_id);
+
+create trigger medical_record_contents_set_updated_at
+  before update on public.medical_record_contents
+  for each row execute function private.set_updated_at();
+select private.audit_table(
+  'public.medical_record_contents', 'medical_record_content', 'record_id', 'patient_id', 'fhir'
+);
+
+create function private.copy_record_to_contents()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  -- Read with the caller's own rights: a record that the caller may not see is as absent.
+  select r.patient_id, r.sensitivity, r.deleted_at
+  into new.patient_id, new.sensitivity, new.deleted_at
+  from public.medical_records as r
+  where r.id = new.record_id;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.copy_record_to_contents() is
+  'Trigger: takes over what policies need from the record. Errors: PT404 not_found.';
+revoke execute on function private.copy_record_to_contents()
+  from public, anon, authenticated, service_role;
+
+create trigger medical_record_contents_copy_record
+  before insert on public.medical_record_contents
+  for each row when (new.patient_id is null) -- an import brings the copies itself
+  execute function private.copy_record_to_contents();
+
+create function private.sync_record_contents()
+  returns trigger
+  language plpgsql
+  security definer -- whoever may change the record need not be able to change its contents
+  set search_path = ''
+as $$
+begin
+  update public.medical_record_contents as c set
+    sensitivity = new.sensitivity,
+    deleted_at = new.deleted_at
+  where c.record_id = new.id;
+  return null;
+end;
+$$;
+comment on function private.sync_record_contents() is
+  'Trigger: keeps the copies in the contents equal to the record.';
+revoke execute on function private.sync_record_contents()
+  from public, anon, authenticated, service_role;
+
+create trigger medical_records_sync_contents
+  after update of sensitivity, deleted_at on public.medical_records
+  for each row
+  when (
+    old.sensitivity is distinct from new.sensitivity or old.deleted_at is distinct from new.deleted_at
+  )
+  execute function private.sync_record_contents();
+
+create table public.medical_record_shares (
+  id uuid primary key default gen_random_uuid(),
+  record_id uuid not null references public.medical_records (id) on delete restrict,
+  patient_id uuid not null references public.patients (id) on delete restrict,
+  shared_with_id uuid not null references public.profiles (id) on delete restrict,
+  shared_by_id uuid not null references public.profiles (id) on delete restrict,
+  access_level text not null default 'view',
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+
+  constraint medical_record_shares_access_level_check check (access_level in ('view', 'download')),
+  constraint medical_record_shares_expires_at_check
+    check (expires_at > created_at and expires_at - created_at <= interval '366 days'),
+  constraint medical_record_shares_revoked_at_check check (revoked_at >= created_at),
+  constraint medical_record_shares_people_check check (shared_with_id <> patient_id),
+  -- At any moment at most one share of a record with a person is live.
+  constraint medical_record_shares_one_live exclude using gist (
+    record_id with =,
+    shared_with_id with =,
+    tstzrange(created_at, least(revoked_at, expires_at)) with &&
+  )
+);
+comment on table public.medical_record_shares is
+  'One record shown to one other account until a day. PHI. Live means revoked_at null and expires_at '
+  'in the future; no job ends it.';
+comment on column public.medical_record_shares.access_level is
+  'view: list it and open its contents; download: also its file.';
+comment on column public.medical_record_shares.expires_at is 'At most a year after it was made.';
+
+create index medical_record_shares_record_id_idx on public.medical_record_shares (record_id);
+create index medical_record_shares_patient_id_idx
+  on public.medical_record_shares (patient_id, created_at desc, id);
+create index medical_record_shares_shared_with_id_idx
+  on public.medical_record_shares (shared_with_id, expires_at desc, id)
+  include (record_id) where revoked_at is null;
+create index medical_record_shares_shared_with_history_idx
+  on public.medical_record_shares (shared_with_id);
+create index medical_record_shares_shared_by_id_idx on public.medical_record_shares (shared_by_id);
+
+create trigger medical_record_shares_set_updated_at
+  before update on public.medical_record_shares
+  for each row execute function private.set_updated_at();
+select private.audit_table(
+  'public.medical_record_shares', 'medical_record_share', 'id', 'patient_id'
+);
+
+create table private.record_uploads (
+  id uuid primary key default gen_random_uuid(),
+  record_id uuid not null references public.medical_records (id) on delete cascade,
+  storage_path text not null unique,
+  file_name text not null,
+  file_type text not null,
+  file_size bigint not null,
+  file_sha256 text not null,
+  requested_by uuid not null,
+  expires_at timestamptz not null,
+  completed_at timestamptz,
+  rejected_at timestamptz,
+  created_at timestamptz not null default now(),
+
+  constraint record_uploads_file_name_check check (
+    file_name !~ '[[:cntrl:]/\\]' and length(file_name) between 1 and 255
+  ),
+  constraint record_uploads_file_type_check check (
+    file_type in (
+      'application/pdf', 'image/jpeg', 'image/png', 'application/dicom', 'text/plain',
+      'application/json'
+    )
+  ),
+  constraint record_uploads_file_size_check check (file_size between 1 and 52428800),
+  constraint record_uploads_file_sha256_check check (file_sha256 ~ '^[0-9a-f]{64}$'),
+  constraint record_uploads_outcome_check check (completed_at is null or rejected_at is null)
+);
+comment on table private.record_uploads is
+  'A file that was announced for a record, with what it was declared to be. PHI: the file name. Open '
+  'means neither completed nor rejected; the upload itself must come before expires_at.';
+
+-- A record gets one file; until then a newer announcement replaces an older one.
+create unique index record_uploads_one_completed on private.record_uploads (record_id)
+  where completed_at is not null;
+create index record_uploads_record_id_idx on private.record_uploads (record_id, created_at desc);
+
+create table private.patient_identifiers (
+  patient_id uuid not null references public.patients (id) on delete cascade,
+  system text not null,
+  value text not null,
+  created_at timestamptz not null default now(),
+
+  primary key (patient_id, system),
+  constraint patient_identifiers_system_check check (length(system) between 1 and 500),
+  constraint patient_identifiers_value_check check (length(value) between 1 and 500)
+);
+comment on table private.patient_identifiers is
+  'Who a patient is in a system that bundles were imported from: the id of its FHIR Patient. PHI. '
+  'A later bundle of that system about another id is refused as somebody else''s.';
+
+-- Helpers for policies ---------------------------------------------------------------------------
+
+create function private.shared_record_ids()
+  returns setof uuid
+  language sql
+  stable
+  security definer -- must not depend on the policies of medical_record_shares
+  set search_path = ''
+as $$
+  select s.record_id
+  from public.medical_record_shares as s
+  where s.shared_with_id = (select auth.uid())
+    and s.revoked_at is null
+    and s.expires_at > now()
+    and (select private.session_is_live())
+$$;
+comment on function private.shared_record_ids() is 'Records that are shared with the caller now.';
+revoke execute on function private.shared_record_ids() from public, anon, service_role;
+grant execute on function private.shared_record_ids() to authenticated;
+
+create function private.added_record_ids()
+  returns setof uuid
+  language sql
+  stable
+  security definer -- must not depend on the policies of medical_records
+  set search_path = ''
+as $$
+  select r.id
+  from public.medical_records as r
+  where r.created_by = (select auth.uid())
+    and r.patient_id <> (select auth.uid())
+    and r.patient_id = any (array(select private.treated_patient_ids()))
+    and r.deleted_at is null
+$$;
+comment on function private.added_record_ids() is
+  'Records that the caller, a doctor, has added to charts that are open now.';
+revoke execute on function private.added_record_ids() from public, anon, service_role;
+grant execute on function private.added_record_ids() to authenticated;
+
+-- RPC: shares ------------------------------------------------------------------------------------
+
+create function private.share_medical_record(
+  p_record_id uuid,
+  p_shared_with_id uuid,
+  p_access_level text,
+  p_expires_at timestamptz
+)
+  returns uuid
+  language plpgsql
+  security definer -- medical_record_shares is written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_id uuid;
+begin
+  perform 1 from public.medical_records as r
+    where r.id = p_record_id and r.patient_id = v_caller and r.deleted_at is null
+    for key share;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  if p_shared_with_id = v_caller then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot share a record with oneself';
+  end if;
+  perform 1 from public.profiles as p where p.id = p_shared_with_id and p.is_active;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
+  end if;
+  insert into public.medical_record_shares (
+    record_id, patient_id, shared_with_id, shared_by_id, access_level, expires_at
+  )
+  values (p_record_id, v_caller, p_shared_with_id, v_caller, p_access_level, p_expires_at)
+  returning id into v_id;
+  return v_id;
+exception
+  when exclusion_violation then
+    raise exception using errcode = 'PT409', message = 'already_shared',
+      detail = 'The record is shared with this account already: revoke that share first';
+  when check_violation or not_null_violation or data_exception then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A share has the level view or download and ends in the future, within a year';
+end;
+$$;
+comment on function private.share_medical_record(uuid, uuid, text, timestamptz) is
+  'Body of public.share_medical_record.';
+revoke execute on function private.share_medical_record(uuid, uuid, text, timestamptz)
+  from public, anon, service_role;
+grant execute on function private.share_medical_record(uuid, uuid, text, timestamptz)
+  to authenticated;
+
+create function public.share_medical_record(
+  p_record_id uuid,
+  p_shared_with_id uuid,
+  p_access_level text,
+  p_expires_at timestamptz
+)
+  returns uuid
+  language sql
+  set search_path = ''
+as $$
+  select private.share_medical_record(p_record_id, p_shared_with_id, p_access_level, p_expires_at)
+$$;
+comment on function public.share_medical_record(uuid, uuid, text, timestamptz) is
+  'Shares one of the caller''s own records with another account until p_expires_at (at most a year); '
+  'p_access_level view or download. Returns the share''s id. Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT404 not_found, PT409 already_shared.';
+revoke execute on function public.share_medical_record(uuid, uuid, text, timestamptz)
+  from public, anon, service_role;
+grant execute on function public.share_medical_record(uuid, uuid, text, timestamptz)
+  to authenticated;
+
+create function private.revoke_record_share(p_id uuid)
+  returns void
+  language plpgsql
+  security definer -- medical_record_shares is written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.medical_record_shares as s set revoked_at = now()
+  where s.id = p_id and v_caller in (s.patient_id, s.shared_with_id)
+    and s.revoked_at is null and s.expires_at > now();
+  if not found then
+    perform 1 from public.medical_record_shares as s
+      where s.id = p_id and v_caller in (s.patient_id, s.shared_with_id);
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No share with this id';
+    end if;
+  end if;
+end;
+$$;
+comment on function private.revoke_record_share(uuid) is 'Body of public.revoke_record_share.';
+revoke execute on function private.revoke_record_share(uuid) from public, anon, service_role;
+grant execute on function private.revoke_record_share(uuid) to authenticated;
+
+create function public.revoke_record_share(p_id uuid)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.revoke_record_share(p_id)
+$$;
+comment on function public.revoke_record_share(uuid) is
+  'The patient takes a share back, or its recipient gives it up, at once; ending an ended share '
+  'changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
+revoke execute on function public.revoke_record_share(uuid) from public, anon, service_role;
+grant execute on function public.revoke_record_share(uuid) to authenticated;
+
+-- RPC: records -----------------------------------------------------------------------------------
+
+create function private.open_medical_record(p_record_id uuid)
+  returns table (
+    id uuid,
+    patient_id uuid,
+    title text,
+    record_type text,
+    record_date date,
+    source text,
+    sensitivity text,
+    description text,
+    fhir jsonb,
+    metadata jsonb,
+    file_name text,
+    file_type text,
+    file_size bigint,
+    file_sha256 text,
+    may_download boolean
+  )
+  language plpgsql
+  security definer -- a share does not open medical_record_contents to its recipient
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_ground text;
+  v_patient_id uuid;
+begin
+  select a.ground, a.patient_id into v_ground, v_patient_id
+  from private.record_access(p_record_id) as a;
+  if v_ground is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  if v_ground <> 'owner' then
+    perform private.write_audit('open_record', 'medical_record', p_record_id, v_patient_id,
+      case when v_ground like 'share%' then 'share' end);
+  end if;
+  return query
+    select
+      r.id, r.patient_id, r.title, r.record_type, r.record_date, r.source, r.sensitivity,
+      c.description, c.fhir, coalesce(c.metadata, '{}'), r.file_name, r.file_type, r.file_size,
+      r.file_sha256, r.file_name is not null and v_ground <> 'share_view'
+    from public.medical_records as r
+    left join public.medical_record_contents as c on c.record_id = r.id
+    where r.id = p_record_id;
+end;
+$$;
+comment on function private.open_medical_record(uuid) is 'Body of public.open_medical_record.';
+
+create function private.record_access(p_record_id uuid)
+  returns table (ground text, patient_id uuid)
+  language sql
+  stable
+  security definer -- decides for callers who may not see the row
+  set search_path = ''
+as $$
+  select
+    case
+      when r.patient_id = (select auth.uid()) then 'owner'
+      when r.deleted_at is not null then null
+      when r.patient_id = any (array(select private.chart_patient_ids('records')))
+        and (
+          r.sensitivity = 'normal'
+          or r.patient_id = any (array(select private.chart_patient_ids('sensitive')))
+        )
+        then 'chart'
+      else (
+        -- The better level first, though at most one share of a record is live for a person.
+        select 'share_' || s.access_level
+        from public.medical_record_shares as s
+        where s.record_id = r.id and s.shared_with_id = (select auth.uid())
+          and s.revoked_at is null and s.expires_at > now()
+        order by s.access_level
+        limit 1
+      )
+    end,
+    r.patient_id
+  from public.medical_records as r
+  where r.id = p_record_id and (select private.session_is_live())
+$$;
+comment on function private.record_access(uuid) is
+  'Why the caller may read one record: owner, chart, share_view or share_download; null when not.';
+revoke execute on function private.open_medical_record(uuid), private.record_access(uuid)
+  from public, anon, service_role;
+revoke execute on function private.record_access(uuid) from authenticated;
+grant execute on function private.open_medical_record(uuid) to authenticated;
+
+create function public.open_medical_record(p_record_id uuid)
+  returns table (
+    id uuid,
+    patient_id uuid,
+    title text,
+    record_type text,
+    record_date date,
+    source text,
+    sensitivity text,
+    description text,
+    fhir jsonb,
+    metadata jsonb,
+    file_name text,
+    file_type text,
+    file_size bigint,
+    file_sha256 text,
+    may_download boolean
+  )
+  language sql
+  set search_path = ''
+as $$
+  select
+    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity,
+    o.description, o.fhir, o.metadata, o.file_name, o.file_type, o.file_size, o.file_sha256,
+    o.may_download
+  from private.open_medical_record(p_record_id) as o
+$$;
+comment on function public.open_medical_record(uuid) is
+  'One record with its contents, for its patient, under an open chart, or by a live share; anyone '
+  'but the patient leaves an audit row. Errors: PT401 unauthenticated, PT404 not_found.';
+revoke execute on function public.open_medical_record(uuid) from public, anon, service_role;
+grant execute on function public.open_medical_record(uuid) to authenticated;
+
+create function private.set_record_deleted(p_id uuid, p_deleted boolean)
+  returns void
+  language plpgsql
+  security definer -- deleted_at is no column that its owner may set
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.medical_records as r
+  set deleted_at = case when p_deleted then coalesce(r.deleted_at, now()) end
+  where r.id = p_id and r.patient_id = v_caller;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+end;
+$$;
+comment on function private.set_record_deleted(uuid, boolean) is
+  'Body of public.delete_medical_record and public.restore_medical_record.';
+revoke execute on function private.set_record_deleted(uuid, boolean)
+  from public, anon, service_role;
+grant execute on function private.set_record_deleted(uuid, boolean) to authenticated;
+
+create function public.delete_medical_record(p_id uuid)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.set_record_deleted(p_id, true)
+$$;
+comment on function public.delete_medical_record(uuid) is
+  'The patient deletes a record: nobody else sees it from now on; it can be restored until retention '
+  'removes it. Deleting twice changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
+revoke execute on function public.delete_medical_record(uuid) from public, anon, service_role;
+grant execute on function public.delete_medical_record(uuid) to authenticated;
+
+create function public.restore_medical_record(p_id uuid)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.set_record_deleted(p_id, false)
+$$;
+comment on function public.restore_medical_record(uuid) is
+  'The patient takes a deletion back; shares that are still live show the record again. Errors: '
+  'PT401 unauthenticated, PT404 not_found.';
+revoke execute on function public.restore_medical_record(uuid) from public, anon, service_role;
+grant execute on function public.restore_medical_record(uuid) to authenticated;
+
+-- Files, called by the function `records` ----------------------------------------------------------
+
+create function private.writable_record(p_record_id uuid)
+  returns uuid
+  language sql
+  stable
+  security definer -- decides for callers who may not see the row
+  set search_path = ''
+as $$
+  select r.patient_id
+  from public.medical_records as r
+  where r.id = p_record_id
+    and r.deleted_at is null
+    and (select private.session_is_live())
+    and (
+      r.patient_id = (select auth.uid())
+      or r.created_by = (select auth.uid())
+        and r.patient_id = any (array(select private.treated_patient_ids()))
+    )
+$$;
+comment on function private.writable_record(uuid) is
+  'The patient of a record that the caller may change: the patient, or the doctor who added it, with '
+  'the chart open. Null otherwise.';
+revoke execute on function private.writable_record(uuid)
+  from public, anon, authenticated, service_role;
+
+create function private.begin_record_upload(
+  p_record_id uuid,
+  p_file_name text,
+  p_file_type text,
+  p_file_size bigint,
+  p_file_sha256 text
+)
+  returns table (upload_id uuid, storage_path text, expires_at timestamptz)
+  language plpgsql
+  security definer -- record_uploads is not writable by the caller
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_patient_id constant uuid := private.writable_record(p_record_id);
+  v_upload private.record_uploads;
+begin
+  if v_patient_id is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  perform 1 from public.medical_records as r
+    where r.id = p_record_id and r.file_name is not null;
+  if found then
+    raise exception using errcode = 'PT409', message = 'already_uploaded',
+      detail = 'The record has its file already';
+  end if;
+  insert into private.record_uploads (
+    record_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by, expires_at
+  )
+  values (
+    p_record_id,
+    format('%s/%s/%s', v_patient_id, p_record_id, gen_random_uuid()),
+    p_file_name, p_file_type, p_file_size, p_file_sha256, v_caller, now() + interval '10 minutes'
+  )
+  returning * into v_upload;
+  return query select v_upload.id, v_upload.storage_path, v_upload.expires_at;
+exception
+  when check_violation or not_null_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A file has a name of 1 to 255 characters, a known type, 1 to 52428800 bytes and a '
+        || 'SHA-256 of 64 lower-case hexadecimal digits';
+end;
+$$;
+comment on function private.begin_record_upload(uuid, text, text, bigint, text) is
+  'Announces a file for a record. Returns where to put it and until when. Errors: PT400 '
+  'invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_uploaded.';
+revoke execute on function private.begin_record_upload(uuid, text, text, bigint, text)
+  from public, anon, service_role;
+grant execute on function private.begin_record_upload(uuid, text, text, bigint, text)
+  to authenticated;
+
+create function private.pending_record_upload(p_record_id uuid)
+  returns table (
+    upload_id uuid,
+    storage_path text,
+    file_name text,
+    file_type text,
+    file_size bigint,
+    file_sha256 text,
+    completed_at timestamptz
+  )
+  language plpgsql
+  security definer -- record_uploads is not readable by the caller
+  set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  perform private.require_live_session();
+  if private.writable_record(p_record_id) is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  return query
+    select u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.completed_at
+    from private.record_uploads as u
+    where u.record_id = p_record_id
+      and u.rejected_at is null
+      -- The file may lie there by then; an hour more lets a slow client still say so.
+      and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
+    order by u.completed_at nulls last, u.created_at desc, u.id
+    limit 1;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'No file has been announced for the record, or not in time';
+  end if;
+end;
+$$;
+comment on function private.pending_record_upload(uuid) is
+  'The newest open announcement of a record, or the completed one. Errors: PT401 unauthenticated, '
+  'PT404 not_found, PT409 upload_missing.';
+revoke execute on function private.pending_record_upload(uuid) from public, anon, service_role;
+grant execute on function private.pending_record_upload(uuid) to authenticated;
+
+create function private.complete_record_upload(p_upload_id uuid)
+  returns void
+  language plpgsql
+  security definer -- the worker has no rights on the tables themselves
+  set search_path = ''
+as $$
+declare
+  v_upload private.record_uploads;
+begin
+  update private.record_uploads as u set completed_at = now()
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
+  returning u.* into v_upload;
+  if not found then
+    perform 1 from private.record_uploads as u where u.id = p_upload_id and u.completed_at is not null;
+    if not found then
+      raise exception using errcode = 'PT409', message = 'upload_missing',
+        detail = 'The announcement is gone or was rejected';
+    end if;
+    return;
+  end if;
+  update public.medical_records as r set
+    file_name = v_upload.file_name,
+    file_type = v_upload.file_type,
+    file_size = v_upload.file_size,
+    file_sha256 = v_upload.file_sha256
+  where r.id = v_upload.record_id;
+  insert into public.medical_record_contents as c (record_id, storage_path)
+  values (v_upload.record_id, v_upload.storage_path)
+  on conflict (record_id) do update set storage_path = excluded.storage_path;
+  perform private.write_audit(
+    'upload_file', 'medical_record', v_upload.record_id,
+    (select r.patient_id from public.medical_records as r where r.id = v_upload.record_id)
+  );
+exception
+  when unique_violation then
+    raise exception using errcode = 'PT409', message = 'already_uploaded',
+      detail = 'The record has its file already';
+end;
+$$;
+comment on function private.complete_record_upload(uuid) is
+  'Gives a record the file of a checked upload; repeating it changes nothing. Errors: PT409 '
+  'already_uploaded or upload_missing.';
+revoke execute on function private.complete_record_upload(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function private.complete_record_upload(uuid) to records_worker;
+
+create function private.reject_record_upload(p_upload_id uuid)
+  returns void
+  language sql
+  security definer -- the worker has no rights on the table itself
+  set search_path = ''
+as $$
+  update private.record_uploads as u set rejected_at = now()
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
+$$;
+comment on function private.reject_record_upload(uuid) is
+  'Closes an upload whose file was not what had been announced; repeating it changes nothing.';
+revoke execute on function private.reject_record_upload(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function private.reject_record_upload(uuid) to records_worker;
+
+create function private.authorize_record_download(p_record_id uuid)
+  returns table (
+    storage_path text,
+    file_name text,
+    file_type text,
+    file_size bigint,
+    file_sha256 text
+  )
+  language plpgsql
+  security definer -- a share does not open medical_record_contents to its recipient
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_ground text;
+  v_patient_id uuid;
+begin
+  perform private.require_live_session();
+  select a.ground, a.patient_id into v_ground, v_patient_id
+  from private.record_access(p_record_id) as a;
+  if v_ground is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  if v_ground = 'share_view' then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'The record is shared for viewing, not for download';
+  end if;
+  return query
+    select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256
+    from public.medical_records as r
+    join public.medical_record_contents as c on c.record_id = r.id
+    where r.id = p_record_id and r.file_name is not null and c.storage_path is not null;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'The record has no file';
+  end if;
+  perform private.write_audit('download_file', 'medical_record', p_record_id, v_patient_id,
+    case when v_ground = 'share_download' then 'share' end);
+end;
+$$;
+comment on function private.authorize_record_download(uuid) is
+  'Decides on and logs a download, the patient''s own included. Errors: PT401 unauthenticated, PT403 '
+  'forbidden (shared for viewing only), PT404 not_found.';
+revoke execute on function private.authorize_record_download(uuid) from public, anon, service_role;
+grant execute on function private.authorize_record_download(uuid) to authenticated;
+
+-- Import, called by the function `records` ---------------------------------------------------------
+
+create function private.letters(p_text text)
+  returns text
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select lower(regexp_replace(p_text, '[^[:alpha:]]', '', 'g'))
+$$;
+comment on function private.letters(text) is
+  'The letters of a name in lower case: how names are compared between systems.';
+revoke execute on function private.letters(text) from public, anon, authenticated, service_role;
+
+create function private.merge_imported_patient(
+  p_patient_id uuid,
+  p_source_system text,
+  p_patient jsonb
+)
+  returns void
+  language plpgsql
+  security definer -- called by import_records, which has decided on the right
+  set search_path = ''
+as $$
+declare
+  v_known public.patients;
+  v_given record;
+  v_linked text;
+begin
+  select p.* into v_known from public.patients as p where p.id = p_patient_id;
+  select g.* into v_given from jsonb_to_record(p_patient) as g (
+    source_id text, first_name text, last_name text, date_of_birth date, gender text, phone text,
+    address text, city text, state text, postal_code text, country text
+  );
+  select i.value into v_linked from private.patient_identifiers as i
+  where i.patient_id = p_patient_id and i.system = p_source_system;
+
+  if v_linked <> v_given.source_id
+    or v_known.date_of_birth <> v_given.date_of_birth
+    or (
+      private.letters(v_known.first_name) <> private.letters(v_given.first_name)
+      and private.letters(v_known.last_name) <> private.letters(v_given.last_name)
+    )
+  then
+    raise exception using errcode = 'PT422', message = 'wrong_patient',
+      detail = 'The bundle is about somebody else: date of birth, names or patient id differ';
+  end if;
+
+  update public.patients as p set
+    first_name = coalesce(p.first_name, v_given.first_name),
+    last_name = coalesce(p.last_name, v_given.last_name),
+    date_of_birth = coalesce(p.date_of_birth, v_given.date_of_birth),
+    gender = coalesce(p.gender, v_given.gender),
+    phone = coalesce(p.phone, v_given.phone),
+    address = coalesce(p.address, v_given.address),
+    city = coalesce(p.city, v_given.city),
+    state = coalesce(p.state, v_given.state),
+    postal_code = coalesce(p.postal_code, v_given.postal_code),
+    country = coalesce(p.country, v_given.country)
+  where p.id = p_patient_id
+    and (
+      p.first_name is null and v_given.first_name is not null
+      or p.last_name is null and v_given.last_name is not null
+      or p.date_of_birth is null and v_given.date_of_birth is not null
+      or p.gender is null and v_given.gender is not null
+      or p.phone is null and v_given.phone is not null
+      or p.address is null and v_given.address is not null
+      or p.city is null and v_given.city is not null
+      or p.state is null and v_given.state is not null
+      or p.postal_code is null and v_given.postal_code is not null
+      or p.country is null and v_given.country is not null
+    );
+  if v_given.source_id is not null then
+    insert into private.patient_identifiers (patient_id, system, value)
+    values (p_patient_id, p_source_system, v_given.source_id)
+    on conflict (patient_id, system) do nothing;
+  end if;
+end;
+$$;
+comment on function private.merge_imported_patient(uuid, text, jsonb) is
+  'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the '
+  'patient''s id in the source system. Two names that both differ, another date of birth or another '
+  'id there mean somebody else. Errors: PT422 wrong_patient.';
+revoke execute on function private.merge_imported_patient(uuid, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function private.import_records(
+  p_patient_id uuid,
+  p_source_system text,
+  p_patient jsonb,
+  p_rows jsonb
+)
+  returns table (source_id text, outcome text)
+  language plpgsql
+  security definer -- source, source_id and fhir are no columns that a client may write
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  -- The lock makes imports for one patient wait for each other: what is new is then known for sure.
+  perform 1 from public.patients as p
+    where p.id = p_patient_id
+      and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
+    for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+  end if;
+  if p_patient is not null then
+    perform private.merge_imported_patient(p_patient_id, p_source_system, p_patient);
+  end if;
+
+  return query
+    with incoming as materialized (
+      select r.source_id, r.record_type, r.title, r.record_date, r.sensitivity, r.fhir
+      from jsonb_to_recordset(p_rows) as r (
+        source_id text, record_type text, title text, record_date date, sensitivity text, fhir jsonb
+      )
+    ), compared as materialized (
+      select
+        i.source_id, i.record_type, i.title, i.record_date, i.fhir,
+        -- A patient may have marked it sensitive; an import never takes that back.
+        case when m.sensitivity = 'sensitive' then 'sensitive' else i.sensitivity end as sensitivity,
+        coalesce(m.id, gen_random_uuid()) as record_id,
+        case
+          when m.id is null then 'imported'
+          when (i.record_type, i.title, i.record_date, i.fhir)
+            is distinct from (m.record_type, m.title, m.record_date, c.fhir)
+            or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
+            then 'updated'
+          else 'unchanged'
+        end as outcome
+      from incoming as i
+      left join public.medical_records as m
+        on m.patient_id = p_patient_id and m.source_system = p_source_system
+        and m.source_id = i.source_id and m.source = 'fhir'
+      left join public.medical_record_contents as c on c.record_id = m.id
+    ), inserted as (
+      insert into public.medical_records (
+        id, patient_id, title, record_type, record_date, source, source_system, source_id,
+        sensitivity, created_by
+      )
+      select
+        n.record_id, p_patient_id, n.title, n.record_type, n.record_date, 'fhir', p_source_system,
+        n.source_id, n.sensitivity, v_caller
+      from compared as n
+      where n.outcome = 'imported'
+    ), inserted_contents as (
+      insert into public.medical_record_contents (record_id, patient_id, sensitivity, fhir)
+      select n.record_id, p_patient_id, n.sensitivity, n.fhir
+      from compared as n
+      where n.outcome = 'imported'
+    ), updated as (
+      update public.medical_records as m set
+        title = n.title,
+        record_type = n.record_type,
+        record_date = n.record_date,
+        sensitivity = n.sensitivity
+      from compared as n
+      where n.outcome = 'updated' and m.id = n.record_id
+    ), updated_contents as (
+      update public.medical_record_contents as c set fhir = n.fhir
+      from compared as n
+      where n.outcome = 'updated' and c.record_id = n.record_id
+    )
+    select n.source_id, n.outcome from compared as n;
+exception
+  when unique_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A source id stands twice among the rows';
+  when check_violation or not_null_violation or data_exception then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A row has a title of 1 to 300 characters, a known record type, a date from 1880 on, '
+        || 'a sensitivity and a source id';
+end;
+$$;
+comment on function private.import_records(uuid, text, jsonb, jsonb) is
+  'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with '
+  'the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, '
+  'sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
+  'null. Returns for each row imported, updated or unchanged. Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT404 not_found, PT422 wrong_patient.';
+revoke execute on function private.import_records(uuid, text, jsonb, jsonb)
+  from public, anon, service_role;
+grant execute on function private.import_records(uuid, text, jsonb, jsonb) to authenticated;
+
+-- Access in words --------------------------------------------------------------------------------
+
+create function private.access_grounds(p_patient_id uuid)
+  returns table (
+    viewer_id uuid,
+    viewer_name text,
+    viewer_role text,
+    rule text,
+    explanation text,
+    since timestamptz,
+    until timestamptz
+  )
+  language sql
+  stable
+  security definer -- reads the names of others
+  set search_path = ''
+as $$
+  select g.viewer_id, p.display_name, p.role, g.rule, g.explanation, g.since, g.until
+  from (
+    select
+      r.member_id as viewer_id,
+      'care_' || r.kind as rule,
+      case r.kind
+        when 'doctor' then 'Doctor in active care: may open your chart for 60 minutes at a time'
+        else 'Caregiver: may open your chart and see ' || array_to_string(r.scopes, ', ')
+      end as explanation,
+      r.starts_at as since,
+      r.ends_at as until
+    from public.care_relationships as r
+    where r.patient_id = p_patient_id and r.status = 'active'
+      and (r.ends_at is null or r.ends_at > now())
+    union all
+    select
+      c.viewer_id,
+      'open_chart',
+      'Has your chart open for ' || replace(c.purpose, '_', ' '),
+      c.opened_at,
+      c.expires_at
+    from public.chart_sessions as c
+    where c.patient_id = p_patient_id and c.closed_at is null and c.expires_at > now()
+    union all
+    select
+      s.shared_with_id,
+      'share',
+      case s.access_level
+        when 'download' then 'You share the record "' || m.title || '", with its file'
+        else 'You share the record "' || m.title || '"'
+      end,
+      s.created_at,
+      s.expires_at
+    from public.medical_record_shares as s
+    join public.medical_records as m on m.id = s.record_id
+    where s.patient_id = p_patient_id and s.revoked_at is null and s.expires_at > now()
+      and m.deleted_at is null
+  ) as g
+  join public.profiles as p on p.id = g.viewer_id
+  -- An account that is locked sees nothing, whatever it was given.
+  where p.is_active
+$$;
+comment on function private.access_grounds(uuid) is
+  'Every ground on which somebody else may see a patient''s data now.';
+revoke execute on function private.access_grounds(uuid)
+  from public, anon, authenticated, service_role;
+
+create function private.who_can_see(p_patient_id uuid)
+  returns table (
+    viewer_id uuid,
+    viewer_name text,
+    viewer_role text,
+    rule text,
+    explanation text,
+    since timestamptz,
+    until timestamptz
+  )
+  language plpgsql
+  stable
+  security definer -- access_grounds is for the patient only, which is decided here
+  set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  if p_patient_id is distinct from private.require_live_session() then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+  end if;
+  return query
+    select g.viewer_id, g.viewer_name, g.viewer_role, g.rule, g.explanation, g.since, g.until
+    from private.access_grounds(p_patient_id) as g
+    order by g.since desc, g.viewer_id, g.rule, g.explanation;
+end;
+$$;
+comment on function private.who_can_see(uuid) is 'Body of public.who_can_see and why_can_see.';
+revoke execute on function private.who_can_see(uuid) from public, anon, service_role;
+grant execute on function private.who_can_see(uuid) to authenticated;
+
+create function public.who_can_see(p_patient_id uuid)
+  returns table (
+    viewer_id uuid,
+    viewer_name text,
+    viewer_role text,
+    rule text,
+    explanation text,
+    since timestamptz,
+    until timestamptz
+  )
+  language sql
+  stable
+  set search_path = ''
+as $$
+  select w.viewer_id, w.viewer_name, w.viewer_role, w.rule, w.explanation, w.since, w.until
+  from private.who_can_see(p_patient_id) as w
+$$;
+comment on function public.who_can_see(uuid) is
+  'For the patient: everybody else who may see any of their data now, with the rule (care_doctor, '
+  'care_caregiver, open_chart, share) and in words. Errors: PT401 unauthenticated, PT404 not_found '
+  'for anyone but the patient.';
+revoke execute on function public.who_can_see(uuid) from public, anon, service_role;
+grant execute on function public.who_can_see(uuid) to authenticated;
+
+create function public.why_can_see(p_viewer_id uuid, p_patient_id uuid)
+  returns table (
+    rule text,
+    explanation text,
+    since timestamptz,
+    until timestamptz
+  )
+  language sql
+  stable
+  set search_path = ''
+as $$
+  select w.rule, w.explanation, w.since, w.until
+  from private.who_can_see(p_patient_id) as w
+  where w.viewer_id = p_viewer_id
+$$;
+comment on function public.why_can_see(uuid, uuid) is
+  'For the patient: the rules by which one account may see any of their data now; none: it may not. '
+  'Errors: PT401 unauthenticated, PT404 not_found for anyone but the patient.';
+revoke execute on function public.why_can_see(uuid, uuid) from public, anon, service_role;
+grant execute on function public.why_can_see(uuid, uuid) to authenticated;
