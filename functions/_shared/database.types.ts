@@ -1,0 +1,908 @@
+// Types of the tables, views and functions that the API serves, for supabase-js. Made by
+// `deno task gen:types` from the database; change sql/, not this file.
+
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+export type Database = {
+  "public": {
+    Tables: {
+      "account_grants": {
+        Row: {
+          "created_at": string;
+          "grant": string;
+          "granted_by": string | null;
+          "id": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "grant": string;
+          "granted_by"?: string | null;
+          "id"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "grant"?: string;
+          "granted_by"?: string | null;
+          "id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "account_grants_granted_by_fkey";
+            columns: ["granted_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "account_grants_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "audit_events": {
+        Row: {
+          "action": string;
+          "actor_id": string | null;
+          "actor_role": string;
+          "id": number;
+          "ip_address": unknown;
+          "new_values": Json | null;
+          "occurred_at": string;
+          "old_values": Json | null;
+          "patient_id": string | null;
+          "purpose": string | null;
+          "request_id": string | null;
+          "resource_id": string | null;
+          "resource_type": string;
+          "session_id": string | null;
+          "user_agent": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action": string;
+          "actor_id"?: string | null;
+          "actor_role": string;
+          "id"?: never;
+          "ip_address"?: unknown;
+          "new_values"?: Json | null;
+          "occurred_at"?: string;
+          "old_values"?: Json | null;
+          "patient_id"?: string | null;
+          "purpose"?: string | null;
+          "request_id"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type": string;
+          "session_id"?: string | null;
+          "user_agent"?: string | null;
+        };
+        Update: {
+          "action"?: string;
+          "actor_id"?: string | null;
+          "actor_role"?: string;
+          "id"?: never;
+          "ip_address"?: unknown;
+          "new_values"?: Json | null;
+          "occurred_at"?: string;
+          "old_values"?: Json | null;
+          "patient_id"?: string | null;
+          "purpose"?: string | null;
+          "request_id"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string;
+          "session_id"?: string | null;
+          "user_agent"?: string | null;
+        };
+        Relationships: [];
+      };
+      "care_relationships": {
+        Row: {
+          "created_at": string;
+          "ended_reason": string | null;
+          "ends_at": string | null;
+          "id": string;
+          "kind": string;
+          "member_id": string;
+          "patient_id": string;
+          "requested_by": string;
+          "scopes": (string)[];
+          "starts_at": string | null;
+          "status": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "ended_reason"?: string | null;
+          "ends_at"?: string | null;
+          "id"?: string;
+          "kind": string;
+          "member_id": string;
+          "patient_id": string;
+          "requested_by": string;
+          "scopes"?: (string)[];
+          "starts_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "ended_reason"?: string | null;
+          "ends_at"?: string | null;
+          "id"?: string;
+          "kind"?: string;
+          "member_id"?: string;
+          "patient_id"?: string;
+          "requested_by"?: string;
+          "scopes"?: (string)[];
+          "starts_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "care_relationships_member_id_fkey";
+            columns: ["member_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "care_relationships_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "care_relationships_requested_by_fkey";
+            columns: ["requested_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "chart_sessions": {
+        Row: {
+          "closed_at": string | null;
+          "created_at": string;
+          "expires_at": string;
+          "id": string;
+          "opened_at": string;
+          "patient_id": string;
+          "purpose": string;
+          "reason": string | null;
+          "review_outcome": string | null;
+          "reviewed_at": string | null;
+          "reviewed_by": string | null;
+          "updated_at": string;
+          "viewer_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "closed_at"?: string | null;
+          "created_at"?: string;
+          "expires_at": string;
+          "id"?: string;
+          "opened_at"?: string;
+          "patient_id": string;
+          "purpose": string;
+          "reason"?: string | null;
+          "review_outcome"?: string | null;
+          "reviewed_at"?: string | null;
+          "reviewed_by"?: string | null;
+          "updated_at"?: string;
+          "viewer_id": string;
+        };
+        Update: {
+          "closed_at"?: string | null;
+          "created_at"?: string;
+          "expires_at"?: string;
+          "id"?: string;
+          "opened_at"?: string;
+          "patient_id"?: string;
+          "purpose"?: string;
+          "reason"?: string | null;
+          "review_outcome"?: string | null;
+          "reviewed_at"?: string | null;
+          "reviewed_by"?: string | null;
+          "updated_at"?: string;
+          "viewer_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "chart_sessions_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "chart_sessions_reviewed_by_fkey";
+            columns: ["reviewed_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "chart_sessions_viewer_id_fkey";
+            columns: ["viewer_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "doctors": {
+        Row: {
+          "created_at": string;
+          "id": string;
+          "license_number": string;
+          "organization": string | null;
+          "rejected_reason": string | null;
+          "specialty": string;
+          "updated_at": string;
+          "verified_at": string | null;
+          "verified_by": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "id": string;
+          "license_number": string;
+          "organization"?: string | null;
+          "rejected_reason"?: string | null;
+          "specialty": string;
+          "updated_at"?: string;
+          "verified_at"?: string | null;
+          "verified_by"?: string | null;
+        };
+        Update: {
+          "created_at"?: string;
+          "id"?: string;
+          "license_number"?: string;
+          "organization"?: string | null;
+          "rejected_reason"?: string | null;
+          "specialty"?: string;
+          "updated_at"?: string;
+          "verified_at"?: string | null;
+          "verified_by"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "doctors_id_fkey";
+            columns: ["id"];
+            isOneToOne: true;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "doctors_verified_by_fkey";
+            columns: ["verified_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "medical_record_contents": {
+        Row: {
+          "created_at": string;
+          "deleted_at": string | null;
+          "description": string | null;
+          "fhir": Json | null;
+          "metadata": NonNullable<Json>;
+          "patient_id": string;
+          "record_id": string;
+          "sensitivity": string;
+          "storage_path": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "description"?: string | null;
+          "fhir"?: Json | null;
+          "metadata"?: NonNullable<Json>;
+          "patient_id": string;
+          "record_id": string;
+          "sensitivity": string;
+          "storage_path"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "description"?: string | null;
+          "fhir"?: Json | null;
+          "metadata"?: NonNullable<Json>;
+          "patient_id"?: string;
+          "record_id"?: string;
+          "sensitivity"?: string;
+          "storage_path"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "medical_record_contents_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "medical_record_contents_record_id_fkey";
+            columns: ["record_id"];
+            isOneToOne: true;
+            referencedRelation: "medical_records";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "medical_record_shares": {
+        Row: {
+          "access_level": string;
+          "created_at": string;
+          "expires_at": string;
+          "id": string;
+          "patient_id": string;
+          "record_id": string;
+          "revoked_at": string | null;
+          "shared_by_id": string;
+          "shared_with_id": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "access_level"?: string;
+          "created_at"?: string;
+          "expires_at": string;
+          "id"?: string;
+          "patient_id": string;
+          "record_id": string;
+          "revoked_at"?: string | null;
+          "shared_by_id": string;
+          "shared_with_id": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "access_level"?: string;
+          "created_at"?: string;
+          "expires_at"?: string;
+          "id"?: string;
+          "patient_id"?: string;
+          "record_id"?: string;
+          "revoked_at"?: string | null;
+          "shared_by_id"?: string;
+          "shared_with_id"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "medical_record_shares_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "medical_record_shares_record_id_fkey";
+            columns: ["record_id"];
+            isOneToOne: false;
+            referencedRelation: "medical_records";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "medical_record_shares_shared_by_id_fkey";
+            columns: ["shared_by_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "medical_record_shares_shared_with_id_fkey";
+            columns: ["shared_with_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "medical_records": {
+        Row: {
+          "created_at": string;
+          "created_by": string | null;
+          "deleted_at": string | null;
+          "file_name": string | null;
+          "file_sha256": string | null;
+          "file_size": number | null;
+          "file_type": string | null;
+          "id": string;
+          "patient_id": string;
+          "record_date": string | null;
+          "record_type": string;
+          "sensitivity": string;
+          "source": string;
+          "source_id": string | null;
+          "source_system": string | null;
+          "title": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "deleted_at"?: string | null;
+          "file_name"?: string | null;
+          "file_sha256"?: string | null;
+          "file_size"?: number | null;
+          "file_type"?: string | null;
+          "id"?: string;
+          "patient_id": string;
+          "record_date"?: string | null;
+          "record_type": string;
+          "sensitivity"?: string;
+          "source"?: string;
+          "source_id"?: string | null;
+          "source_system"?: string | null;
+          "title": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "deleted_at"?: string | null;
+          "file_name"?: string | null;
+          "file_sha256"?: string | null;
+          "file_size"?: number | null;
+          "file_type"?: string | null;
+          "id"?: string;
+          "patient_id"?: string;
+          "record_date"?: string | null;
+          "record_type"?: string;
+          "sensitivity"?: string;
+          "source"?: string;
+          "source_id"?: string | null;
+          "source_system"?: string | null;
+          "title"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "medical_records_created_by_fkey";
+            columns: ["created_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "medical_records_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "patients": {
+        Row: {
+          "address": string | null;
+          "cancer_type": string | null;
+          "city": string | null;
+          "country": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "date_of_birth": string | null;
+          "diagnosis_date": string | null;
+          "emergency_contact_name": string | null;
+          "emergency_contact_phone": string | null;
+          "emergency_contact_relationship": string | null;
+          "first_name": string | null;
+          "gender": string | null;
+          "id": string;
+          "insurance_policy_number": string | null;
+          "insurance_provider": string | null;
+          "is_active": boolean;
+          "last_name": string | null;
+          "medical_history": string | null;
+          "phone": string | null;
+          "postal_code": string | null;
+          "state": string | null;
+          "treatment_stage": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "address"?: string | null;
+          "cancer_type"?: string | null;
+          "city"?: string | null;
+          "country"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "date_of_birth"?: string | null;
+          "diagnosis_date"?: string | null;
+          "emergency_contact_name"?: string | null;
+          "emergency_contact_phone"?: string | null;
+          "emergency_contact_relationship"?: string | null;
+          "first_name"?: string | null;
+          "gender"?: string | null;
+          "id": string;
+          "insurance_policy_number"?: string | null;
+          "insurance_provider"?: string | null;
+          "is_active"?: boolean;
+          "last_name"?: string | null;
+          "medical_history"?: string | null;
+          "phone"?: string | null;
+          "postal_code"?: string | null;
+          "state"?: string | null;
+          "treatment_stage"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "address"?: string | null;
+          "cancer_type"?: string | null;
+          "city"?: string | null;
+          "country"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "date_of_birth"?: string | null;
+          "diagnosis_date"?: string | null;
+          "emergency_contact_name"?: string | null;
+          "emergency_contact_phone"?: string | null;
+          "emergency_contact_relationship"?: string | null;
+          "first_name"?: string | null;
+          "gender"?: string | null;
+          "id"?: string;
+          "insurance_policy_number"?: string | null;
+          "insurance_provider"?: string | null;
+          "is_active"?: boolean;
+          "last_name"?: string | null;
+          "medical_history"?: string | null;
+          "phone"?: string | null;
+          "postal_code"?: string | null;
+          "state"?: string | null;
+          "treatment_stage"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "patients_created_by_fkey";
+            columns: ["created_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "patients_id_fkey";
+            columns: ["id"];
+            isOneToOne: true;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "profiles": {
+        Row: {
+          "avatar_path": string | null;
+          "bio": string | null;
+          "created_at": string;
+          "display_name": string | null;
+          "id": string;
+          "is_active": boolean;
+          "is_public": boolean;
+          "is_verified": boolean;
+          "last_active_at": string | null;
+          "locale": string;
+          "role": string;
+          "subscription_tier": string;
+          "timezone": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "avatar_path"?: string | null;
+          "bio"?: string | null;
+          "created_at"?: string;
+          "display_name"?: string | null;
+          "id": string;
+          "is_active"?: boolean;
+          "is_public"?: boolean;
+          "is_verified"?: boolean;
+          "last_active_at"?: string | null;
+          "locale"?: string;
+          "role"?: string;
+          "subscription_tier"?: string;
+          "timezone"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "avatar_path"?: string | null;
+          "bio"?: string | null;
+          "created_at"?: string;
+          "display_name"?: string | null;
+          "id"?: string;
+          "is_active"?: boolean;
+          "is_public"?: boolean;
+          "is_verified"?: boolean;
+          "last_active_at"?: string | null;
+          "locale"?: string;
+          "role"?: string;
+          "subscription_tier"?: string;
+          "timezone"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+    };
+    Views: {
+      "public_profiles": {
+        Row: {
+          "avatar_path": string | null;
+          "bio": string | null;
+          "display_name": string | null;
+          "id": string;
+          "is_verified": boolean;
+          "role": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "avatar_path"?: string | null;
+          "bio"?: string | null;
+          "display_name"?: string | null;
+          "id"?: string | null;
+          "is_verified"?: boolean | null;
+          "role"?: string | null;
+        };
+        Update: {
+          "avatar_path"?: string | null;
+          "bio"?: string | null;
+          "display_name"?: string | null;
+          "id"?: string | null;
+          "is_verified"?: boolean | null;
+          "role"?: string | null;
+        };
+        Relationships: [];
+      };
+    };
+    Functions: {
+      "close_chart": { Args: { "p_id": string }; Returns: undefined };
+      "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
+      "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
+      "my_access_log": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "action": string;
+          "actor_id": string;
+          "actor_name": string;
+          "actor_role": string;
+          "cursor": string;
+          "id": number;
+          "occurred_at": string;
+          "purpose": string;
+          "resource_id": string;
+          "resource_type": string;
+          "summary": string;
+        }[];
+      };
+      "open_chart": {
+        Args: { "p_patient_id": string; "p_purpose": string };
+        Returns: {
+          "expires_at": string;
+          "id": string;
+        }[];
+      };
+      "open_medical_record": {
+        Args: { "p_record_id": string };
+        Returns: {
+          "description": string;
+          "fhir": Json;
+          "file_name": string;
+          "file_sha256": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "may_download": boolean;
+          "metadata": Json;
+          "patient_id": string;
+          "record_date": string;
+          "record_type": string;
+          "sensitivity": string;
+          "source": string;
+          "title": string;
+        }[];
+      };
+      "request_care": {
+        Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
+        Returns: string;
+      };
+      "request_doctor_verification": {
+        Args: { "p_license_number": string; "p_organization"?: string; "p_specialty": string };
+        Returns: undefined;
+      };
+      "respond_care_request": {
+        Args: { "p_accept": boolean; "p_id": string; "p_scopes"?: (string)[] };
+        Returns: undefined;
+      };
+      "restore_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "revoke_account_grant": {
+        Args: { "p_grant": string; "p_user_id": string };
+        Returns: undefined;
+      };
+      "revoke_record_share": { Args: { "p_id": string }; Returns: undefined };
+      "search_patients": {
+        Args: { "p_cursor"?: string; "p_limit"?: number; "p_query"?: string };
+        Returns: {
+          "cancer_type": string;
+          "cursor": string;
+          "date_of_birth": string;
+          "first_name": string;
+          "gender": string;
+          "id": string;
+          "last_name": string;
+        }[];
+      };
+      "set_account_active": {
+        Args: { "p_active": boolean; "p_reason": string; "p_user_id": string };
+        Returns: undefined;
+      };
+      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: undefined };
+      "share_medical_record": {
+        Args: {
+          "p_access_level": string;
+          "p_expires_at": string;
+          "p_record_id": string;
+          "p_shared_with_id": string;
+        };
+        Returns: string;
+      };
+      "touch_last_active": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "verify_doctor": {
+        Args: { "p_approve": boolean; "p_reason"?: string; "p_user_id": string };
+        Returns: undefined;
+      };
+      "who_can_see": {
+        Args: { "p_patient_id": string };
+        Returns: {
+          "explanation": string;
+          "rule": string;
+          "since": string;
+          "until": string;
+          "viewer_id": string;
+          "viewer_name": string;
+          "viewer_role": string;
+        }[];
+      };
+      "why_can_see": {
+        Args: { "p_patient_id": string; "p_viewer_id": string };
+        Returns: {
+          "explanation": string;
+          "rule": string;
+          "since": string;
+          "until": string;
+        }[];
+      };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof (
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+    )
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals } ? (
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+  )[TableName] extends {
+    Row: infer R;
+  } ? R
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+      Row: infer R;
+    } ? R
+    : never
+  : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Insert: infer I;
+    } ? I
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I;
+    } ? I
+    : never
+  : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Update: infer U;
+    } ? U
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U;
+    } ? U
+    : never
+  : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][
+    CompositeTypeName
+  ]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never;
+
+export const Constants = {
+  "public": {
+    Enums: {},
+  },
+} as const;
