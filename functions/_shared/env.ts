@@ -1,0 +1,72 @@
+// The environment, read and checked once, at boot. Names are those that hosted Supabase and the
+// embedded stack set; the README lists them all.
+
+import { z } from "zod";
+
+const Jwk = z.looseObject({ kty: z.string() });
+const JwkSet = z.preprocess(
+  (value) => Array.isArray(value) ? { keys: value } : value,
+  z.object({ keys: z.array(Jwk).min(1) }),
+);
+
+/** JSON text whose value is checked by `schema`. */
+function json<T extends z.ZodType>(schema: T) {
+  return z.string().transform((text, context) => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue("is not JSON");
+      return z.NEVER;
+    }
+  }).pipe(schema);
+}
+
+/** A variable that is set to nothing counts as not set. */
+function optional<T extends z.ZodType>(schema: T) {
+  return z.preprocess((value) => value === "" ? undefined : value, schema.optional());
+}
+
+const KeySet = z.record(z.string(), z.string().min(1));
+const SecretKeySet = z.object({ default: z.string().min(1) }).catchall(z.string().min(1));
+
+const EnvSchema = z.object({
+  /** Address of the project; where Auth and Storage answer. */
+  SUPABASE_URL: z.url(),
+  /** Address that clients use, where it differs: behind a gateway or in containers. */
+  PUBLIC_URL: optional(z.url()),
+  /** The same; self-hosted Supabase sets it. */
+  SUPABASE_PUBLIC_URL: optional(z.url()),
+  /** Connection URL of the role `postgres`. */
+  SUPABASE_DB_URL: z.url({ protocol: /^postgres(ql)?$/ }),
+  SUPABASE_PUBLISHABLE_KEYS: optional(json(KeySet)),
+  SUPABASE_SECRET_KEYS: json(SecretKeySet),
+  /** Public keys that sign access tokens; without it they are fetched from Auth. */
+  SUPABASE_JWKS: optional(json(JwkSet)),
+  /** Web origins that may call, by comma; `*` for any. */
+  ALLOWED_ORIGINS: z.string().default("").transform((text) =>
+    text.split(",").map((origin) => origin.trim()).filter(Boolean)
+  ),
+  LOG_LEVEL: optional(z.enum(["debug", "info", "warn", "error"])),
+  UPSTASH_REDIS_REST_URL: optional(z.url()),
+  UPSTASH_REDIS_REST_TOKEN: optional(z.string()),
+}).refine((env) => !env.UPSTASH_REDIS_REST_URL === !env.UPSTASH_REDIS_REST_TOKEN, {
+  path: ["UPSTASH_REDIS_REST_TOKEN"],
+  message: "goes together with UPSTASH_REDIS_REST_URL",
+});
+
+export type Env = z.infer<typeof EnvSchema>;
+
+/**
+ * Checks the environment.
+ *
+ * @throws {Error} Naming, in one sentence, every variable that is missing or wrong, never its value.
+ */
+export function readEnv(variables: Record<string, string>): Env {
+  const result = EnvSchema.safeParse(variables);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    return name in variables ? `${name} is wrong (${issue.message})` : `${name} is not set`;
+  });
+  throw new Error(`Cannot start as the environment is not complete: ${faults.join("; ")}`);
+}
