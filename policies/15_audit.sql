@@ -4,6 +4,7 @@
 
 alter table public.audit_events enable row level security;
 revoke all on table public.audit_events from public, anon, authenticated, service_role;
+revoke all on sequence public.audit_events_id_seq from public, anon, authenticated, service_role;
 
 -- States the rule where a reader of the catalogue looks for it; there is no grant that it could open.
 create policy audit_events_select_authenticated on public.audit_events

@@ -60,13 +60,21 @@ export interface Check {
   run: () => Promise<string>;
 }
 
+/** At most so many lines of a problem are printed: after the first few dozen a person is lost. */
+const PROBLEM_LINES = 80;
+
 /** Runs one check and prints how it went. */
 export async function runCheck({ name, run }: Check, print: Print): Promise<Outcome> {
   const began = performance.now();
   const problem = (await run()).trim();
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   print(`${problem ? "FAIL" : "ok  "}  ${name} (${seconds} s)`);
-  if (problem) printIndented(problem, print);
+  if (problem) {
+    const lines = problem.split("\n");
+    const hidden = lines.length - PROBLEM_LINES;
+    printIndented(lines.slice(0, PROBLEM_LINES).join("\n"), print);
+    if (hidden > 0) printIndented(`… and ${hidden} more lines`, print);
+  }
   return problem ? { passed: 0, failed: 1 } : { passed: 1, failed: 0 };
 }
 

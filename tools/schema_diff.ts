@@ -47,19 +47,14 @@ function guardRoles(sql: string): string {
     ].join("\n"));
 }
 
-/** At most so many facts are written out; after a first few dozen a person is lost anyway. */
-const FACTS_SHOWN = 40;
-
 /** Writes what differs for a person; empty when nothing does. */
 export function describeDiff({ sql, drifts }: SchemaDiff): string {
   // Its SQL is only worth reading when the facts are equal; else it says the same again at length.
   if (drifts.length === 0) {
     return sql && `pg-delta sees a difference that the catalogue facts do not show:\n${sql}`;
   }
-  const hidden = drifts.length - FACTS_SHOWN;
   return [
     `${drifts.length} facts differ (- supabase/migrations, + sql/ and policies/):`,
-    ...drifts.slice(0, FACTS_SHOWN).map(describeDrift),
-    ...(hidden > 0 ? [`  … and ${hidden} more`] : []),
+    ...drifts.map(describeDrift),
   ].join("\n");
 }

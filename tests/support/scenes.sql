@@ -1,0 +1,147 @@
+-- Scenes that suites share: who cares for whom, open charts, records and shares. Follows cast.sql. The
+-- rows are written past policies and RPC, which are what suites test; constraints and triggers hold.
+
+create function tests.make_care(
+  p_patient text,
+  p_member text,
+  p_status text default 'active',
+  p_scopes text[] default array['records'],
+  p_ends_in interval default null
+)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_id constant uuid := tests.id(format('care of %s by %s', p_patient, p_member));
+  v_kind constant text := (
+    select case role when 'doctor' then 'doctor' else 'caregiver' end
+    from public.profiles where id = tests.uid(p_member)
+  );
+begin
+  insert into public.care_relationships (
+    id, patient_id, member_id, kind, scopes, status, requested_by, starts_at, ends_at
+  )
+  values (
+    v_id, tests.uid(p_patient), tests.uid(p_member), v_kind,
+    case when v_kind = 'caregiver' then p_scopes else '{}' end,
+    p_status, tests.uid(p_member),
+    case when p_status in ('active', 'ended') then now() - interval '30 days' end,
+    case when p_status in ('declined', 'ended') then now() else now() + p_ends_in end
+  );
+  return v_id;
+end;
+$$;
+comment on function tests.make_care(text, text, text, text[], interval) is
+  'A care relationship in any status. Its kind follows the member''s role; p_scopes are a caregiver''s; '
+  'p_ends_in counts from now, negative for one whose end has passed.';
+
+create function tests.open_chart(
+  p_patient text,
+  p_viewer text,
+  closed boolean default false,
+  expired boolean default false
+)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_opened_at constant timestamptz := now() - case when expired then interval '2 hours' else '0' end;
+  v_kind text;
+  v_id uuid;
+begin
+  select kind into v_kind from public.care_relationships
+  where patient_id = tests.uid(p_patient) and member_id = tests.uid(p_viewer);
+  if not found then
+    perform tests.make_care(p_patient, p_viewer);
+    select kind into v_kind from public.care_relationships
+    where patient_id = tests.uid(p_patient) and member_id = tests.uid(p_viewer);
+  end if;
+  insert into public.chart_sessions (
+    patient_id, viewer_id, purpose, opened_at, expires_at, closed_at
+  )
+  values (
+    tests.uid(p_patient), tests.uid(p_viewer),
+    case v_kind when 'doctor' then 'treatment' else 'delegated' end,
+    v_opened_at, v_opened_at + interval '60 minutes',
+    case when closed then now() end
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function tests.open_chart(text, text, boolean, boolean) is
+  'The viewer''s open chart of the patient, or one that was closed or has expired. Makes an active '
+  'care relationship unless the two have one of any status.';
+
+create function tests.make_record(
+  p_name text,
+  p_patient text,
+  p_record_type text default 'other',
+  p_sensitivity text default 'normal',
+  p_record_date date default '2026-01-15',
+  p_description text default null,
+  p_deleted boolean default false
+)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_id constant uuid := tests.id(p_name);
+  v_claims constant text := coalesce(current_setting('request.jwt.claims', true), '');
+begin
+  -- Triggers note who added it.
+  perform set_config('request.jwt.claims', tests.claims(p_patient)::text, true);
+  insert into public.medical_records (
+    id, patient_id, title, record_type, record_date, sensitivity, deleted_at
+  )
+  values (
+    v_id, tests.uid(p_patient), p_name, p_record_type, p_record_date, p_sensitivity,
+    case when p_deleted then now() end
+  );
+  insert into public.medical_record_contents (record_id, description)
+  values (v_id, coalesce(p_description, 'Contents of ' || p_name));
+  perform set_config('request.jwt.claims', v_claims, true);
+  return v_id;
+end;
+$$;
+comment on function tests.make_record(text, text, text, text, date, text, boolean) is
+  'A record with contents that the patient uploaded; p_name is its title, and tests.id(p_name) its id.';
+
+create function tests.make_share(
+  p_record text,
+  p_recipient text,
+  p_access_level text default 'view',
+  p_expires_in interval default '7 days',
+  p_revoked boolean default false
+)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_id constant uuid := tests.id(format('share of %s with %s', p_record, p_recipient));
+  v_patient_id constant uuid := (
+    select patient_id from public.medical_records where id = tests.id(p_record)
+  );
+begin
+  insert into public.medical_record_shares (
+    id, record_id, patient_id, shared_with_id, shared_by_id, access_level, created_at, expires_at,
+    revoked_at
+  )
+  values (
+    v_id, tests.id(p_record), v_patient_id, tests.uid(p_recipient), v_patient_id, p_access_level,
+    now() - interval '30 days', now() + p_expires_in,
+    case when p_revoked then now() end
+  );
+  return v_id;
+end;
+$$;
+comment on function tests.make_share(text, text, text, interval, boolean) is
+  'A share of a record made 30 days ago; p_expires_in counts from now, negative for one that expired.';
