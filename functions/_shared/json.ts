@@ -154,6 +154,33 @@ export function parseJson(bytes: Uint8Array, maxValues: number): ReadJson {
   }
 }
 
+declare global {
+  /** JSON.parse with source text access (ECMAScript 2026), which TypeScript does not know yet. */
+  interface JSON {
+    rawJSON(text: string): unknown;
+    parse(
+      text: string,
+      reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
+    ): unknown;
+  }
+}
+
+/** Longest number that is kept as written; PostgreSQL refuses numbers of many thousand digits. */
+const MAX_NUMBER_LENGTH = 40;
+
+/**
+ * Parses JSON text so that `JSON.stringify` writes every number as it came: 1.10 stays 1.10. Such a
+ * number is no number in the value, so the value is good for writing only.
+ */
+export function parseExactly(text: string): unknown {
+  return JSON.parse(text, (_key, value, { source }) => {
+    if (typeof value !== "number" || source === undefined || String(value) === source) return value;
+    // Too large or too small for a double: nothing clinical, and PostgreSQL may refuse it.
+    const is_extreme = !Number.isFinite(value) || (value === 0 && /e/i.test(source));
+    return is_extreme || source.length > MAX_NUMBER_LENGTH ? value : JSON.rawJSON(source);
+  });
+}
+
 /** Whether PostgreSQL can store a text: no NUL, and no half of a surrogate pair. */
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes("\0");
