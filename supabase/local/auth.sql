@@ -51,6 +51,89 @@ $$;
 
 grant execute on function auth.uid(), auth.role(), auth.email(), auth.jwt() to public;
 
+-- Multi-factor authentication --------------------------------------------------------------------
+-- Hosted projects have these tables with enums where text stands here; a cast to text fits both.
+
+create table if not exists auth.mfa_factors (
+  id uuid primary key,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  friendly_name text,
+  factor_type text not null check (factor_type in ('totp', 'phone', 'webauthn')),
+  status text not null check (status in ('unverified', 'verified')),
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  secret text,
+  phone text,
+  last_challenged_at timestamptz
+);
+comment on table auth.mfa_factors is 'A second factor of a user; `secret` is base32.';
+create unique index if not exists mfa_factors_user_friendly_name_unique
+  on auth.mfa_factors (friendly_name, user_id) where trim(friendly_name) <> '';
+create index if not exists mfa_factors_user_id_idx on auth.mfa_factors (user_id);
+
+create table if not exists auth.mfa_challenges (
+  id uuid primary key,
+  factor_id uuid not null references auth.mfa_factors (id) on delete cascade,
+  created_at timestamptz not null,
+  verified_at timestamptz,
+  ip_address inet not null
+);
+comment on table auth.mfa_challenges is 'A request to prove a factor; good once, for five minutes.';
+create index if not exists mfa_challenges_factor_id_idx on auth.mfa_challenges (factor_id);
+
+create table if not exists auth.mfa_amr_claims (
+  id uuid primary key,
+  session_id uuid not null references auth.sessions (id) on delete cascade,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  authentication_method text not null,
+
+  constraint mfa_amr_claims_session_id_authentication_method_pkey
+    unique (session_id, authentication_method)
+);
+comment on table auth.mfa_amr_claims is 'How a session was proved: one row per method.';
+
+-- JSON that Lite writes --------------------------------------------------------------------------
+-- Lite stores these columns as a JSON string that holds JSON, so `->>` would find nothing in them.
+-- The triggers' name sorts before any that a project adds.
+
+create or replace function auth.unwrap_users_json()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  if jsonb_typeof(new.raw_user_meta_data) = 'string' then
+    new.raw_user_meta_data := (new.raw_user_meta_data #>> '{}')::jsonb;
+  end if;
+  if jsonb_typeof(new.raw_app_meta_data) = 'string' then
+    new.raw_app_meta_data := (new.raw_app_meta_data #>> '{}')::jsonb;
+  end if;
+  return new;
+end
+$$;
+revoke execute on function auth.unwrap_users_json() from public;
+create or replace trigger "00_unwrap_json"
+  before insert or update on auth.users
+  for each row execute function auth.unwrap_users_json();
+
+create or replace function auth.unwrap_identities_json()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  if jsonb_typeof(new.identity_data) = 'string' then
+    new.identity_data := (new.identity_data #>> '{}')::jsonb;
+  end if;
+  return new;
+end
+$$;
+revoke execute on function auth.unwrap_identities_json() from public;
+create or replace trigger "00_unwrap_json"
+  before insert or update on auth.identities
+  for each row execute function auth.unwrap_identities_json();
+
 -- Owners and rights ------------------------------------------------------------------------------
 -- No API role reads these tables; `postgres` does, as on hosted projects, so that migrations can
 -- refer to auth.users and put triggers on it.

@@ -1,66 +1,83 @@
-// `/rest/v1`, and the in-process Lite application that auth/ stands on. Lite would grant everything
-// to the API roles at its first query; `keepOurGrants` stops that.
+// `/rest/v1` of the embedded stack: Lite's data API behind a check of tokens and texts. A token that
+// is not good is refused; it never counts as no token.
 
-import { App } from "@supabase/lite";
-import { createPostgresConnection } from "@supabase/lite/postgres";
-import type { StackContext } from "./context.ts";
+import { bearerToken, TokenError, type Tokens, tokensOf } from "./auth/tokens.ts";
+import type { Part, Peer, StackContext } from "./context.ts";
+import type { Lite, RestScope } from "./lite.ts";
+import { readRestBody, UnstorableError } from "./rest_body.ts";
+import { restErrorResponse } from "./rest_errors.ts";
 
-/** Lite's application and the connection below it. */
-export interface Lite {
-  app: App;
-  /** Makes Lite read the schema again, after DDL. */
-  clearSchemaCache: () => void;
-  close: () => Promise<void>;
-}
-
-/** Builds the Lite application on the stack's database. */
-export function createLite(context: StackContext): Lite {
-  const connection = keepOurGrants(createPostgresConnection({ url: context.adminUrl }));
-  const app = new App({
-    connection,
-    auth: {
-      enabled: true,
-      jwt_secret: context.keys.internal,
-      jwt_expiry: 900,
-      site_url: context.apiUrl,
-      additional_redirect_urls: [],
-      publishable_key: context.keys.publishable,
-      secret_key: context.keys.secret,
-      enable_signup: true,
-      enable_refresh_token_rotation: true,
-      refresh_token_reuse_interval: 10,
-      email: { enable_confirmations: false, otp_length: 6, otp_expiry: 3600 },
-    },
-    api: { schemas: ["public"], max_rows: 1000 },
-    db: { migrations: { enabled: false } },
-    storage: { enabled: false },
-    studio: { enabled: false },
-    options: {
-      drivers: {
-        email: {
-          send: (mail: { to: string; subject: string; text?: string }) => {
-            const { to, subject, text = "" } = mail;
-            context.outbox.add({ channel: "email", to, subject, text });
-            return Promise.resolve();
-          },
-        },
-      },
-    },
-  } as never);
-  return {
-    app,
-    clearSchemaCache: () => connection.clearSchemaCache(),
-    close: () => connection.close(),
+/** Builds the data API part. */
+export function createRest(context: StackContext, lite: Lite): Part {
+  const tokens = tokensOf(context);
+  return async (request, peer) => {
+    try {
+      const { headers, claims } = await identify(context, tokens, request);
+      const body = await readRestBody(lite, request);
+      const scope = { claims, settings: requestSettings(request, peer) };
+      const inner = new Request(request.url, {
+        method: request.method,
+        headers,
+        body,
+      });
+      return await lite.fetch(inner, peer, scope);
+    } catch (error) {
+      if (error instanceof TokenError) return refuse(error);
+      if (error instanceof UnstorableError) return unstorable();
+      throw error;
+    }
   };
 }
 
-/** Stops Lite from granting everything to the API roles; our migrations own every grant. */
-export function keepOurGrants<T extends object>(connection: T): T {
-  if (typeof Reflect.get(connection, "ensureRlsContext") !== "function") {
-    throw new Error("Lite changed: ensureRlsContext is gone, check its GRANT behaviour");
+/** Whose request it is, and the headers by which Lite knows it. */
+async function identify(
+  { keys }: StackContext,
+  tokens: Tokens,
+  request: Request,
+): Promise<{ headers: Headers; claims: RestScope["claims"] }> {
+  const headers = new Headers(request.headers);
+  headers.delete("content-length");
+  headers.delete("authorization");
+  const token = bearerToken(request);
+  if (token === undefined) {
+    const key = headers.get("apikey") ?? new URL(request.url).searchParams.get("apikey");
+    return { headers, claims: { role: key === keys.secret ? "service_role" : "anon" } };
   }
-  Object.defineProperty(connection, "ensureRlsContext", { value: () => Promise.resolve(true) });
-  // 'inactive' would run requests as the login role.
-  Reflect.set(connection, "rlsState", "active");
-  return connection;
+  const claims = await tokens.verify(token);
+  headers.set("authorization", `Bearer ${await tokens.internal(token)}`);
+  return { headers, claims };
+}
+
+function refuse(error: TokenError): Response {
+  const expired = error.fault === "expired" || error.fault === "claims";
+  const message = error.fault === "malformed" ? "No suitable key or wrong key type" : error.message;
+  return restErrorResponse(401, {
+    code: expired ? "PGRST303" : "PGRST301",
+    message: error.message.startsWith("Expected") ? error.message : message,
+    details: expired ? null : "None of the keys was able to decode the JWT",
+    hint: null,
+  }, { "www-authenticate": `Bearer error="invalid_token", error_description="${message}"` });
+}
+
+/** What functions and policies may know of the request. Credentials are not for them. */
+function requestSettings(request: Request, { address }: Peer): Record<string, string> {
+  const headers = Object.fromEntries(request.headers);
+  delete headers.authorization;
+  delete headers.apikey;
+  delete headers.cookie;
+  headers["x-forwarded-for"] = address;
+  return {
+    "request.method": request.method,
+    "request.path": new URL(request.url).pathname.slice("/rest/v1".length),
+    "request.headers": JSON.stringify(headers),
+  };
+}
+
+function unstorable(): Response {
+  return restErrorResponse(400, {
+    code: "22P05",
+    message: "unsupported Unicode escape sequence",
+    details: "Text must be UTF-8 without NUL and without half a surrogate pair",
+    hint: null,
+  });
 }

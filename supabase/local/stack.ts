@@ -20,9 +20,10 @@ import { Fault } from "./fault.ts";
 import { mountFunctions } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
 import { loadKeys } from "./keys.ts";
+import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
-import { createLite } from "./rest.ts";
+import { createRest } from "./rest.ts";
 import { createStorage } from "./storage/storage.ts";
 
 /** How to boot a stack. */
@@ -77,10 +78,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
     const lite = createLite(context);
     closers.push(() => lite.close());
-    const auth = createAuth(context, lite);
     handler = createGateway(context, {
-      auth,
-      rest: auth,
+      auth: createAuth(context, lite),
+      rest: createRest(context, lite),
       storage: createStorage(context),
       functions: await mountFunctions(context),
     });
