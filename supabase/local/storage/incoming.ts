@@ -1,0 +1,200 @@
+// What a client uploads: the bytes and what it says about them, from a raw body or from the form that
+// storage-js makes of a Blob. The bytes are a stream; nobody holds the whole of it.
+
+import { Busboy, type BusboyInstance } from "@fastify/busboy";
+import { Readable } from "node:stream";
+import { z } from "zod";
+import { invalidRequest, noContent, type StorageError, tooLarge } from "./errors.ts";
+
+/** What a client says about the bytes it sends. */
+export interface Description {
+  /** Value of the Cache-Control header of downloads. */
+  cacheControl: string;
+  /** Encoding that the stored bytes have, for example `gzip`. */
+  contentEncoding?: string;
+  /** Free data of the client; undefined when it gave none. */
+  userMetadata?: UserMetadata;
+}
+
+/** How many bytes were announced: exactly, or, for a form, about as many at most. */
+export interface DeclaredSize {
+  size: number;
+  exact: boolean;
+}
+
+/** An upload whose bytes have not been read yet; disposing of it stops the request. */
+export interface Incoming extends Disposable {
+  mimeType: string;
+  /** Undefined when nobody said. */
+  declared?: DeclaredSize;
+  body: AsyncIterable<Uint8Array>;
+  /** Complete once the body has been read: a form may name them after the file. */
+  describe: () => Description;
+}
+
+/** Largest user metadata, in bytes. */
+const MAX_METADATA_BYTES = 1024 * 1024;
+
+/** What a form may need beside the file: user metadata, other fields and boundaries. */
+const FORM_OVERHEAD_BYTES = 2 * MAX_METADATA_BYTES;
+
+const JsonObject = z.record(z.string(), z.json());
+
+/** Free data of the client. */
+export type UserMetadata = z.infer<typeof JsonObject>;
+
+/** Starts reading an upload. */
+export async function readUpload(request: Request): Promise<Incoming> {
+  const contentType = request.headers.get("content-type") ?? "";
+  return /^multipart\/form-data\b/i.test(contentType)
+    ? await readForm(request, contentType)
+    : readRaw(request, contentType);
+}
+
+/** Throws if more than `limitBytes` are announced; nothing has been read then. */
+export function checkDeclaredSize(declared: DeclaredSize | undefined, limitBytes: number): void {
+  if (!declared) return;
+  const slack = declared.exact ? 0 : FORM_OVERHEAD_BYTES;
+  if (declared.size > limitBytes + slack) throw tooLarge();
+}
+
+function readRaw(request: Request, contentType: string): Incoming {
+  const size = declaredLength(request);
+  const userMetadata = parseMetadata(decodeBase64(request.headers.get("x-metadata")));
+  return {
+    mimeType: checkHeaderText(contentType || "application/octet-stream", "content-type"),
+    declared: size === undefined ? undefined : { size, exact: true },
+    body: exactly(size, request.body ?? emptyBody()),
+    describe: () => ({
+      cacheControl: request.headers.get("cache-control") ?? "no-cache",
+      contentEncoding: request.headers.get("content-encoding") ?? undefined,
+      userMetadata,
+    }),
+    [Symbol.dispose]: () => {}, // what nobody reads of a raw body, the server drops
+  };
+}
+
+/** Resolves when the file begins; its bytes flow while the body is read. */
+async function readForm(request: Request, contentType: string): Promise<Incoming> {
+  if (!request.body) throw noContent();
+  const fields = new Map<string, string>();
+  const source = Readable.fromWeb(request.body);
+  const parser = createParser(contentType);
+  const found = Promise.withResolvers<{ file: Readable; mimeType: string }>();
+  const done = Promise.withResolvers<void>();
+  done.promise.catch(() => {}); // also when nobody gets as far as waiting for it
+  const fail = () => {
+    found.reject(brokenOff());
+    done.reject(brokenOff());
+  };
+  parser.on("field", (name, value) => fields.set(name, value));
+  parser.on("file", (_name, file, _fileName, _encoding, mimeType) => {
+    file.on("error", fail);
+    found.resolve({ file, mimeType });
+  });
+  parser.on("finish", () => {
+    found.reject(noContent()); // without effect once a file was found
+    done.resolve();
+  });
+  parser.on("error", fail);
+  source.on("error", (error) => {
+    fail();
+    parser.destroy(error);
+  });
+  source.pipe(parser);
+
+  const { file, mimeType } = await found.promise;
+  const size = declaredLength(request);
+  return {
+    mimeType: checkHeaderText(fields.get("contentType") ?? mimeType, "contentType"),
+    declared: size === undefined ? undefined : { size, exact: false },
+    body: wholeFile(file, done.promise),
+    describe: () => {
+      const seconds = fields.get("cacheControl");
+      const contentEncoding = fields.get("contentEncoding");
+      return {
+        cacheControl: seconds === undefined
+          ? "no-cache"
+          : checkHeaderText(`max-age=${seconds}`, "cacheControl"),
+        contentEncoding: contentEncoding &&
+          checkHeaderText(contentEncoding, "contentEncoding"),
+        userMetadata: parseMetadata(fields.get("metadata") ?? fields.get("userMetadata")),
+      };
+    },
+    [Symbol.dispose]: () => source.destroy(),
+  };
+}
+
+function createParser(contentType: string): BusboyInstance {
+  try {
+    return new Busboy({
+      headers: { "content-type": contentType },
+      limits: { fields: 10, files: 1, fieldSize: MAX_METADATA_BYTES + 1, headerPairs: 50 },
+    });
+  } catch { // for example without a boundary
+    throw invalidRequest("Cannot read the form");
+  }
+}
+
+/** The file's bytes; ends when the rest of the form has been read, too. */
+async function* wholeFile(file: Readable, done: Promise<void>) {
+  try {
+    for await (const chunk of file) yield chunk as Uint8Array;
+    await done;
+  } catch {
+    throw brokenOff();
+  }
+}
+
+/** The body, unless it ends before all announced bytes have come. */
+async function* exactly(size: number | undefined, body: ReadableStream<Uint8Array>) {
+  let seen = 0;
+  try {
+    for await (const chunk of body) {
+      seen += chunk.length;
+      yield chunk;
+    }
+  } catch {
+    throw brokenOff();
+  }
+  if (size !== undefined && seen !== size) throw brokenOff();
+}
+
+function brokenOff(): StorageError {
+  return invalidRequest("The upload ended before it was complete");
+}
+
+function emptyBody(): ReadableStream<Uint8Array> {
+  return new ReadableStream({ start: (controller) => controller.close() });
+}
+
+function declaredLength(request: Request): number | undefined {
+  const header = request.headers.get("content-length");
+  return header !== null && /^\d+$/.test(header) ? Number(header) : undefined;
+}
+
+export function decodeBase64(header: string | null): string | undefined {
+  if (header === null) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.fromBase64(header));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Metadata that is no JSON object counts as none, as on hosted Supabase. */
+export function parseMetadata(text: string | undefined): UserMetadata | undefined {
+  if (text === undefined) return undefined;
+  if (text.length > MAX_METADATA_BYTES) throw tooLarge("user_metadata");
+  try {
+    return JsonObject.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws unless `text` can become a header of the download. */
+function checkHeaderText(text: string, name: string): string {
+  if (/^[\x20-\x7e]{1,255}$/.test(text)) return text;
+  throw invalidRequest(`Invalid value of ${name}`);
+}
