@@ -2,19 +2,13 @@
 // BL_API_PORT (54321), BL_DB_PORT (54322), BL_DATA_DIR (.local).
 
 import { parseArgs } from "@std/cli/parse-args";
-import { join } from "@std/path";
+import { join, resolve } from "@std/path";
 import { PROJECT } from "./cli.ts";
 import { Fault } from "./fault.ts";
+import { findInstance } from "./instance.ts";
 import { loadKeys } from "./keys.ts";
 import { databaseUrl, stopCluster } from "./postgres.ts";
 import type { StackOptions } from "./stack.ts";
-
-/** What a running stack writes beside its data, so that stop and status find it. */
-interface RunFile {
-  pid: number;
-  apiPort: number;
-  dbPort: number;
-}
 
 async function main(args: string[]): Promise<void> {
   const options = readOptions();
@@ -41,76 +35,59 @@ function readOptions(): StackOptions {
     throw new Fault(`${name} must be a port number from 1 to 65535: it is "${text}"`);
   };
   return {
-    dataDir: Deno.env.get("BL_DATA_DIR") ?? join(PROJECT, ".local"),
+    dataDir: resolve(Deno.env.get("BL_DATA_DIR") ?? join(PROJECT, ".local")),
     apiPort: port("BL_API_PORT", 54321),
     dbPort: port("BL_DB_PORT", 54322),
     seed: true,
   };
 }
 
-const runFilePath = (options: StackOptions) => join(options.dataDir, "run.json");
-
-async function readRunFile(options: StackOptions): Promise<RunFile | undefined> {
-  const text = await Deno.readTextFile(runFilePath(options)).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return "";
-    throw error;
-  });
-  if (!text) return undefined;
-  const run: RunFile = JSON.parse(text);
-  return await isOurs(run) ? run : undefined;
-}
-
-/** Whether the gateway that the run file names is up; a killed process leaves the file behind. */
-async function isOurs(run: RunFile): Promise<boolean> {
-  const url = `http://127.0.0.1:${run.apiPort}/_local/health`;
-  return await fetch(url, { signal: AbortSignal.timeout(2000) })
-    .then(async (response) => (await response.json()).ready === true)
-    .catch(() => false);
-}
-
 async function start(options: StackOptions): Promise<void> {
   const began = performance.now();
+  const interrupted = Promise.withResolvers<void>();
+  for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, interrupted.resolve);
   const { startStack } = await import("./stack.ts");
   const stack = await startStack(options);
-  const run: RunFile = { pid: Deno.pid, apiPort: options.apiPort, dbPort: options.dbPort };
-  await Deno.writeTextFile(runFilePath(options), JSON.stringify(run));
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   console.log(`Beautiful Life is ready in ${seconds} s\n`);
   printTable(await describe(options));
   console.log("\nStop with Ctrl-C or `deno task stop`; data stays in", options.dataDir);
 
-  let stopping = false;
-  const finish = async () => {
-    if (stopping) return;
-    stopping = true;
-    console.log("Stopping");
-    await stack.stop();
-    await Deno.remove(runFilePath(options)).catch(() => {}); // gone already after a reset
-    Deno.exit(0);
-  };
-  Deno.addSignalListener("SIGINT", finish);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", finish);
+  await interrupted.promise; // a signal during the start waits here as well
+  console.log("Stopping");
+  await stack.stop();
+  Deno.exit(0);
 }
 
+/** Ctrl-C, `stop`, and the end of the terminal. */
+const STOP_SIGNALS: Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT"]
+  : ["SIGINT", "SIGTERM", "SIGHUP"];
+
 async function stop(options: StackOptions): Promise<void> {
-  const run = await readRunFile(options);
-  if (run) {
-    Deno.kill(run.pid, "SIGTERM");
-    for (let waited = 0; await isOurs(run); waited += 100) {
-      if (waited > 30_000) throw new Fault(`Process ${run.pid} does not stop`);
+  const instance = await findInstance(options.dataDir);
+  if (instance) {
+    try {
+      Deno.kill(instance.pid, "SIGTERM");
+    } catch (error) {
+      if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+      throw new Fault(`May not stop process ${instance.pid}; it belongs to another user`);
+    }
+    for (let waited = 0; await findInstance(options.dataDir); waited += 100) {
+      if (waited > 60_000) throw new Fault(`Process ${instance.pid} does not stop`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
   // Also after a kill that left PostgreSQL alone.
-  await stopCluster(join(options.dataDir, "db"));
-  console.log(run ? "Stopped" : "Nothing was running");
+  const leftover = await stopCluster(join(options.dataDir, "db"));
+  console.log(instance || leftover ? "Stopped" : "Nothing was running");
 }
 
 async function status(options: StackOptions, args: string[]): Promise<void> {
   const { output, o } = parseArgs(args, { string: ["output", "o"] });
-  const run = await readRunFile(options);
-  if (!run) throw new Fault("The stack is not running; start it with `deno task start`");
-  const values = await describe({ ...options, ...run });
+  const instance = await findInstance(options.dataDir);
+  if (!instance) throw new Fault("The stack is not running; start it with `deno task start`");
+  const values = await describe({ ...options, ...instance });
   const format = o ?? output ?? "pretty";
   if (format === "json") console.log(JSON.stringify(values, null, 2));
   else if (format === "env") {
@@ -120,12 +97,15 @@ async function status(options: StackOptions, args: string[]): Promise<void> {
 }
 
 async function reset(options: StackOptions): Promise<void> {
-  if (await readRunFile(options)) {
+  if (await findInstance(options.dataDir)) {
     throw new Fault("The stack is running; stop it with `deno task stop` before a reset");
   }
   await stopCluster(join(options.dataDir, "db"));
-  for (const name of ["db", "db.partial", "storage", "run.json"]) {
+  for (const name of ["db", "db.partial", "storage"]) {
     await Deno.remove(join(options.dataDir, name), { recursive: true }).catch((error) => {
+      if (error instanceof Deno.errors.PermissionDenied) {
+        throw new Fault(`May not delete ${join(options.dataDir, name)}; check who owns it`);
+      }
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
   }

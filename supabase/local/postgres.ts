@@ -31,9 +31,9 @@ export function databaseUrl(port: number, role: string, database = "postgres"): 
 /** Starts the cluster, after making its data folder if there is none. */
 export async function startCluster(options: ClusterOptions): Promise<void> {
   const binaries = await findBinaries();
-  await initialise(options, binaries);
   await stopLeftover(options.dataDir, binaries);
   refuseForeignServer(options.port);
+  await initialise(options, binaries);
   const settings: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(options.port),
@@ -68,9 +68,9 @@ export async function startCluster(options: ClusterOptions): Promise<void> {
   }
 }
 
-/** Shuts the cluster down cleanly; a cluster that is not running is left as it is. */
-export async function stopCluster(dataDir: string): Promise<void> {
-  await stopLeftover(dataDir, await findBinaries());
+/** Shuts the cluster down cleanly; answers whether it was running. */
+export async function stopCluster(dataDir: string): Promise<boolean> {
+  return await stopLeftover(dataDir, await findBinaries());
 }
 
 interface Binaries {
@@ -155,12 +155,14 @@ async function initialise(options: ClusterOptions, binaries: Binaries): Promise<
 async function refuseUnreachable(binaries: Binaries, partial: string): Promise<void> {
   const user = postgresUser();
   if (user.uid === undefined) return;
-  const probe = await run(binaries.postgres, ["--version"], user).catch(() => ({ code: 1 }));
-  if (probe.code !== 0) {
-    throw new Fault(
-      `The system user postgres may not enter the folders above ${partial}; ` +
-        "clone the project where other users may read, or start it as an ordinary user",
-    );
+  for (const path of [binaries.postgres, dirname(partial)]) {
+    const probe = await run("test", ["-x", path], user);
+    if (probe.code !== 0) {
+      throw new Fault(
+        `The system user postgres may not enter the folders above ${path}; ` +
+          "use a folder where other users may read, or start as an ordinary user",
+      );
+    }
   }
 }
 
@@ -189,13 +191,14 @@ async function installPgtap({ extensionDir }: Binaries): Promise<void> {
   }
 }
 
-/** Stops a server that still runs on this folder and forgets the lock file of one that is gone. */
-async function stopLeftover(dataDir: string, binaries: Binaries): Promise<void> {
+/** Stops a server that still runs on this folder; answers whether there was one. */
+async function stopLeftover(dataDir: string, binaries: Binaries): Promise<boolean> {
   const lockFile = join(dataDir, "postmaster.pid");
   const lock = await Deno.readTextFile(lockFile).catch(ignoreNotFound);
-  if (!lock) return;
-  const [pid, , , port] = lock.split("\n");
-  if (pid && port && await answers(Number(port))) {
+  if (!lock) return false;
+  const [pid = "", , , port] = lock.split("\n");
+  const command = await commandOf(pid);
+  if (command === undefined ? await answers(Number(port)) : command.includes(` -D ${dataDir} `)) {
     const result = await run(binaries.pgCtl, [
       "stop",
       "--mode=fast",
@@ -205,12 +208,34 @@ async function stopLeftover(dataDir: string, binaries: Binaries): Promise<void> 
       `--pgdata=${dataDir}`,
     ], postgresUser());
     if (result.code !== 0) throw new Fault(`PostgreSQL does not stop: ${lastLine(result.stderr)}`);
-    return;
+    return true;
   }
-  // Nobody answers on the port that the lock names. The process number may by now belong to someone
-  // else, for example after a restart of a container; PostgreSQL would refuse to start because of it.
-  const ps = await run("ps", ["-p", pid ?? "", "-o", "comm="]).catch(() => null);
-  if (ps !== null && !ps.stdout.includes("postgres")) await Deno.remove(lockFile);
+  // The number may belong to another program by now, for example after a restart of a container, or
+  // to a dead process that nobody collects; PostgreSQL would refuse to start because of either. The
+  // file stays, because PostgreSQL sees from the rest of it whether a child of the dead server lives.
+  if (command === DEFUNCT || (command && !command.includes("postgres"))) {
+    await Deno.writeTextFile(lockFile, lock.replace(pid, String(await unusedPid())));
+  }
+  return false;
+}
+
+const DEFUNCT = "<defunct>";
+
+/** Command line of a process; empty when there is none, undefined when the system does not tell. */
+async function commandOf(pid: string): Promise<string | undefined> {
+  const ps = await run("ps", ["-ww", "-p", pid, "-o", "stat=", "-o", "args="]).catch(() => null);
+  if (ps) return ps.stdout.startsWith("Z") ? DEFUNCT : ps.stdout.trim();
+  // A slim container has no ps.
+  if (!await exists("/proc/self")) return undefined;
+  const line = await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => undefined);
+  return line === "" ? DEFUNCT : line?.replaceAll("\0", " ") ?? "";
+}
+
+/** Number of a process that has just ended. */
+async function unusedPid(): Promise<number> {
+  const child = new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" }).spawn();
+  await child.status;
+  return child.pid;
 }
 
 /** Says so when a server that is not ours has the port. */
@@ -218,6 +243,9 @@ function refuseForeignServer(port: number): void {
   try {
     Deno.listen({ hostname: "127.0.0.1", port }).close();
   } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) {
+      throw new Fault(`May not listen on port ${port}; choose another with BL_DB_PORT`);
+    }
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
     throw new Fault(
       `Port ${port} is in use, and the database needs it; stop what listens there ` +

@@ -1,4 +1,4 @@
-// Boots the embedded stack: one gateway in this process plus PostgreSQL. The gateway's port is taken
+// Boots the embedded stack: one gateway in this process plus PostgreSQL. The data folder is claimed
 // first: it is what two starts in one moment race for, and only the winner touches the data.
 
 import { join } from "@std/path";
@@ -19,6 +19,7 @@ import {
 import { Fault } from "./fault.ts";
 import { mountFunctions } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
+import { claimDataDir } from "./instance.ts";
 import { loadKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
@@ -51,14 +52,15 @@ export interface Stack {
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { dataDir, apiPort, dbPort } = options;
   await makeDataDir(dataDir);
-  let handler: Part = () =>
-    Response.json({ code: "starting", message: "The stack is starting" }, { status: 503 });
-  const server = await listen(apiPort, (request, peer) => handler(request, peer));
-  const closers: (() => Promise<void>)[] = [() => server.shutdown()];
+  const closers: (() => Promise<unknown>)[] = [await claimDataDir(dataDir, { apiPort, dbPort })];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
+    let handler: Part = () =>
+      Response.json({ code: "starting", message: "The stack is starting" }, { status: 503 });
+    const closeServer = await listen(apiPort, (request, peer) => handler(request, peer));
+    closers.push(closeServer);
     await startCluster({ dataDir: join(dataDir, "db"), port: dbPort, settings: options.settings });
     closers.push(() => stopCluster(join(dataDir, "db")));
     await prepareDatabase(options);
@@ -84,6 +86,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       storage: createStorage(context),
       functions: await mountFunctions(context),
     });
+    // From now on there are requests, which end before what they need is taken away.
+    closers.push(closeServer);
     return { context, options, stop };
   } catch (error) {
     await stop();
@@ -126,20 +130,31 @@ async function makeDataDir(dataDir: string): Promise<void> {
     const probe = await Deno.makeTempFile({ dir: dataDir });
     await Deno.remove(probe);
   } catch (error) {
-    if (error instanceof Deno.errors.PermissionDenied) {
-      throw new Fault(`May not write ${dataDir}; check who owns it`);
-    }
-    throw error;
+    if (!(error instanceof Error)) throw error;
+    throw new Fault(`May not write ${dataDir}; check who owns it (${error.message})`);
   }
 }
 
-async function listen(port: number, handler: Part) {
+/** Milliseconds that requests have to end when the stack stops. */
+const GRACE_MS = 5000;
+
+/** Listens on the gateway's port; answers how to stop, which may be called again. */
+async function listen(port: number, handler: Part): Promise<() => Promise<void>> {
+  const abort = new AbortController();
   try {
-    return Deno.serve({ hostname: "127.0.0.1", port, onListen: () => {} }, (request, info) => {
-      const { hostname } = info.remoteAddr as Deno.NetAddr;
-      return handler(request, { address: hostname });
-    });
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port, signal: abort.signal, onListen: () => {} },
+      (request, info) => handler(request, { address: info.remoteAddr.hostname }),
+    );
+    return async () => {
+      const timer = setTimeout(() => abort.abort(), GRACE_MS);
+      await Promise.race([server.shutdown(), server.finished]);
+      clearTimeout(timer);
+    };
   } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) {
+      throw new Fault(`May not listen on port ${port}; choose another with BL_API_PORT`);
+    }
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
     throw new Fault(await occupant(port));
   }
@@ -155,6 +170,6 @@ async function occupant(port: number): Promise<string> {
     })
     .catch(() => false);
   return ours
-    ? `The stack is running already at ${url}; stop it with \`deno task stop\``
+    ? `Another stack is running already at ${url}; stop it, or choose a port with BL_API_PORT`
     : `Port ${port} is in use by another program; stop that, or choose another with BL_API_PORT`;
 }

@@ -1,0 +1,132 @@
+// The life of an embedded stack as a person sees it: start, stop, status, reset, and what stays.
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import { Site, until } from "../support/stack_process.ts";
+
+const CLEAN = "database system is shut down";
+const UNCLEAN = /was not properly shut down|was interrupted/;
+
+Deno.test("start makes a database, stop ends it cleanly, and the next start finds the data", async () => {
+  await Site.use(async (site) => {
+    const first = site.start();
+    await first.ready();
+    assert(await site.isReady());
+    await site.query("create table public.keepsake as select 42 as answer");
+
+    const stopped = await site.run("stop");
+    assertEquals(stopped.code, 0, stopped.text);
+    assertEquals((await first.ended).code, 0);
+    assertStringIncludes(await site.serverLog(), CLEAN);
+
+    const second = site.start();
+    await second.ready();
+    assertEquals(await site.query("select answer from public.keepsake"), [{ answer: 42 }]);
+    assert(!UNCLEAN.test(await site.serverLog()), "the first stop was not clean");
+
+    second.signal("SIGINT");
+    assertEquals((await second.ended).code, 0);
+    assert((await site.serverLog()).trimEnd().endsWith(CLEAN));
+  });
+});
+
+Deno.test("start needs at most 3 seconds once the database is made", async () => {
+  await Site.usePrepared(async (site) => {
+    const process = site.start();
+    await process.ready();
+    process.signal("SIGTERM");
+    const { text } = await process.ended;
+    const seconds = Number(/is ready in (\d+\.\d) s/.exec(text)?.[1]);
+    // Other suites share the processors, so that the bound here is not the promise but its alarm.
+    assert(seconds <= 9, `ready after ${seconds} s`);
+  });
+});
+
+Deno.test("a signal during the start ends the stack cleanly as soon as it is up", async () => {
+  await Site.usePrepared(async (site) => {
+    const process = site.start();
+    // PostgreSQL is up before the stack is.
+    await until(async () => await site.postmasterPid().then(() => true, () => false));
+    process.signal("SIGINT");
+    assertEquals((await process.ended).code, 0);
+    assert((await site.serverLog()).trimEnd().endsWith(CLEAN));
+  });
+});
+
+Deno.test("stop without a stack says so and succeeds", async () => {
+  await Site.use(async (site) => {
+    const { code, text } = await site.run("stop");
+    assertEquals(code, 0);
+    assertStringIncludes(text, "Nothing was running");
+  });
+});
+
+Deno.test("status prints addresses and keys under the names that the Supabase CLI uses", async () => {
+  await Site.usePrepared(async (site) => {
+    const before = await site.run("status");
+    assertEquals(before.code, 1);
+    assertStringIncludes(before.text, "The stack is not running");
+
+    const process = site.start();
+    await process.ready();
+    const json = JSON.parse((await site.run("status", "-o", "json")).text);
+    assertEquals(json.API_URL, `http://127.0.0.1:${site.apiPort}`);
+    assertEquals(json.REST_URL, `${json.API_URL}/rest/v1`);
+    assertEquals(json.FUNCTIONS_URL, `${json.API_URL}/functions/v1`);
+    assertEquals(
+      json.DB_URL,
+      `postgresql://postgres:postgres@127.0.0.1:${site.dbPort}/postgres`,
+    );
+    assertMatch(json.PUBLISHABLE_KEY, /^sb_publishable_/);
+    assertMatch(json.SECRET_KEY, /^sb_secret_/);
+
+    const env = (await site.run("status", "-o", "env")).text.trim().split("\n");
+    const fromEnv = env.map((line) => /^(\w+)="(.*)"$/.exec(line)!.slice(1));
+    assertEquals(Object.fromEntries(fromEnv), json);
+
+    const wrong = await site.run("status", "-o", "yaml");
+    assertEquals(wrong.code, 1);
+    assertStringIncludes(wrong.text, 'Output format must be env or json: it is "yaml"');
+  });
+});
+
+Deno.test("reset makes a new database, and refuses while the stack runs", async () => {
+  await Site.usePrepared(async (site) => {
+    const process = site.start();
+    await process.ready();
+    await site.query("create table public.keepsake as select 42 as answer");
+
+    const refused = await site.run("reset");
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.text, "The stack is running");
+    assertEquals(await site.query("select answer from public.keepsake"), [{ answer: 42 }]);
+
+    await site.run("stop");
+    const done = await site.run("reset");
+    assertEquals(done.code, 0, done.text);
+    const fresh = site.start();
+    await fresh.ready();
+    const [found] = await site.query("select to_regclass('public.keepsake') as keepsake");
+    assertEquals(found, { keepsake: null });
+  });
+});
+
+Deno.test({
+  name: "an ordinary user may start and stop the stack",
+  // Whoever is not root is an ordinary user in every other test of this file.
+  ignore: Deno.uid() !== 0,
+  fn: async () => {
+    await Site.use(async (site) => {
+      const nobody = 65534;
+      await Deno.mkdir(site.dataDir);
+      await Deno.chown(site.dataDir, nobody, nobody);
+
+      const process = await site.runAs(nobody, "start");
+      await process.ready();
+      assertEquals((await Deno.stat(join(site.dataDir, "db"))).uid, nobody);
+      const stopped = await (await site.runAs(nobody, "stop")).ended;
+      assertEquals(stopped.code, 0, stopped.text);
+      assertEquals((await process.ended).code, 0);
+    });
+  },
+});
