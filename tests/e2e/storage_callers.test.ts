@@ -161,3 +161,73 @@ localTest("a key that is none is refused, and no key at all is asked for one", a
     [401, "InvalidApiKey"],
   );
 });
+
+/** Runs `work` while the bucket has one policy; `rule` begins with its command. */
+async function withPolicy({ sql, bucket }: LocalStorage, rule: string, work: () => Promise<void>) {
+  await sql.unsafe(`create policy "${bucket}" on storage.objects for ${rule}`);
+  try {
+    await work();
+  } finally {
+    await sql.unsafe(`drop policy if exists "${bucket}" on storage.objects`);
+  }
+}
+
+localTest("the right to upload needs no right to read, and gives none", async (storage) => {
+  const { send, bucket, token, files } = storage;
+  const headers = { authorization: `Bearer ${await token()}` };
+  const ask = async (method: string, extra: Record<string, string> = {}) => {
+    const init = { method, headers: { ...headers, ...extra }, body: method === "GET" ? null : "x" };
+    return await outcome(await send(`object/${bucket}/dropped`, init));
+  };
+  const rule = `insert to authenticated with check (bucket_id = '${bucket}')`;
+
+  await withPolicy(storage, rule, async () => {
+    assertEquals((await ask("POST"))[0], 200);
+    assertEquals(await ask("POST"), [400, "KeyAlreadyExists"]);
+    assertEquals(await ask("POST", { "x-upsert": "true" }), [400, "AccessDenied"]);
+    assertEquals(await ask("PUT"), [400, "AccessDenied"]);
+    assertEquals(await ask("GET"), [400, "NoSuchKey"]);
+    assertEquals(await ask("DELETE"), [400, "NoSuchKey"]);
+  });
+  assertEquals((await files()).length, 1);
+});
+
+localTest("a right that ends while the bytes arrive ends the upload", async (storage) => {
+  const { send, sql, bucket, token, files } = storage;
+  const headers = { authorization: `Bearer ${await token()}` };
+  let asked = 0;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (asked++ > 3) return controller.close();
+      if (asked === 2) await sql.unsafe(`drop policy "${bucket}" on storage.objects`);
+      controller.enqueue(new Uint8Array(1000));
+    },
+  }, { highWaterMark: 0 });
+  const rule = `insert to authenticated with check (bucket_id = '${bucket}')`;
+
+  await withPolicy(storage, rule, async () => {
+    const answer = await send(`object/${bucket}/late`, { method: "POST", headers, body });
+    assertEquals(await outcome(answer), [400, "AccessDenied"]);
+  });
+  assertEquals(asked, 5);
+  assertEquals(await files(), []);
+});
+
+localTest("policies that differ by operation tell a download from a list", async (storage) => {
+  const { asService, send, bucket, token } = storage;
+  await asService(`object/${bucket}/file`, { method: "POST", body: "x" });
+  const headers = { authorization: `Bearer ${await token()}` };
+  const rule = `select to authenticated using (
+    bucket_id = '${bucket}' and storage.allow_only_operation('object.get_authenticated'))`;
+
+  await withPolicy(storage, rule, async () => {
+    assertEquals(await outcome(await send(`object/${bucket}/file`, { headers })), [200, "x"]);
+    const list = { method: "POST", headers, body: JSON.stringify({ prefix: "" }) };
+    assertEquals(await outcome(await send(`object/list/${bucket}`, list)), [200, "[]"]);
+    const sign = { method: "POST", headers, body: JSON.stringify({ expiresIn: 9 }) };
+    assertEquals(
+      await outcome(await send(`object/sign/${bucket}/file`, sign)),
+      [400, "NoSuchKey"],
+    );
+  });
+});

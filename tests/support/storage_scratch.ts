@@ -41,11 +41,16 @@ if (!onEmbeddedStack) {
   );
 }
 
+/** Connection URL of the superuser. */
+export function adminUrl(): string {
+  const url = testEnv().adminUrl;
+  if (!url) throw new Error("BL_LOCAL_ADMIN_URL is not set");
+  return url;
+}
+
 /** Opens a pool of the superuser. */
 export function adminPool(): postgres.Sql {
-  const { adminUrl } = testEnv();
-  if (!adminUrl) throw new Error("BL_LOCAL_ADMIN_URL is not set");
-  return postgres(adminUrl, { max: 10, onnotice: () => {} });
+  return postgres(adminUrl(), { max: 10, onnotice: () => {} });
 }
 
 /** Makes the bucket, its policies and two accounts. */
