@@ -1,6 +1,7 @@
 // Reads the catalogue of a database as plain facts and names the facts in which two databases differ.
 
 import { diffLines } from "diff";
+import type postgres from "postgres";
 import { asSuperuser, type Database } from "./schema.ts";
 
 /** Facts by kind and name, for example `policy visits_select_authenticated on public.visits`. */
@@ -18,14 +19,15 @@ export interface Drift {
 
 /** Reads everything that DDL made in the database: see catalog.sql. */
 export async function readCatalog(database: Database): Promise<Catalog> {
+  return await asSuperuser(database, async (sql) => await sql.begin(readCatalogIn));
+}
+
+/** As {@link readCatalog}, in a transaction of a superuser, whose own changes it sees. */
+export async function readCatalogIn(tx: postgres.TransactionSql): Promise<Catalog> {
   const query = await Deno.readTextFile(new URL("./catalog.sql", import.meta.url));
-  return await asSuperuser(database, async (sql) => {
-    const rows = await sql.begin(async (tx) => {
-      await tx`set local search_path = ''`;
-      return await tx.unsafe<{ kind: string; name: string; detail: string | null }[]>(query);
-    });
-    return new Map(rows.map((row) => [`${row.kind} ${row.name}`, row.detail ?? ""]));
-  });
+  await tx`set local search_path = ''`;
+  const rows = await tx.unsafe<{ kind: string; name: string; detail: string | null }[]>(query);
+  return new Map(rows.map((row) => [`${row.kind} ${row.name}`, row.detail ?? ""]));
 }
 
 /** Names what differs between two catalogues, in the order of their names. */

@@ -1,8 +1,9 @@
 // Everything that is checked without running the product: format, lint, types, schema drift, generated
-// types, advisors.
+// types, the lists of who runs with more rights than its caller, advisors.
 // Usage: deno task check
 
 import { PROJECT } from "../supabase/local/cli.ts";
+import { compareAccessLists } from "./access_lists.ts";
 import { adviseOn, describeFindings } from "./advisors.ts";
 import { staleTypes } from "./gen_types.ts";
 import { type Check, type Outcome, type Print, runCheck, runSuites, sum } from "./report.ts";
@@ -15,6 +16,7 @@ export async function runChecks(print: Print): Promise<Outcome> {
     runEach([
       { name: "schema drift", run: async () => describeDiff(await diffSchemas(both)) },
       { name: "generated types", run: () => staleTypes(both.declared) },
+      { name: "access lists", run: () => compareAccessLists(both.declared) },
       { name: "advisors", run: async () => describeFindings(await adviseOn(both.declared)) },
     ], print)
   );

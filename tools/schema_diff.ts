@@ -54,7 +54,9 @@ export function describeDiff({ sql, drifts }: SchemaDiff): string {
     return sql && `pg-delta sees a difference that the catalogue facts do not show:\n${sql}`;
   }
   return [
-    `${drifts.length} facts differ (- supabase/migrations, + sql/ and policies/):`,
+    `${drifts.length} ${
+      drifts.length === 1 ? "fact differs" : "facts differ"
+    } (- supabase/migrations, + sql/ and policies/):`,
     ...drifts.map(describeDrift),
   ].join("\n");
 }

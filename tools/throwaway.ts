@@ -63,7 +63,7 @@ export async function withClusters<T>(
 }
 
 /** Waits until all have ended, then throws what the first of them threw. */
-async function allDone(promises: Promise<void>[]): Promise<void> {
+async function allDone(promises: Promise<unknown>[]): Promise<void> {
   for (const result of await Promise.allSettled(promises)) {
     if (result.status === "rejected") throw result.reason;
   }

@@ -55,7 +55,14 @@ if (import.meta.main) {
   }
   const code = await withTestStack(async ({ env }) => {
     const child = new Deno.Command(command, { args, env, stdin: "null" }).spawn();
-    return (await child.status).code;
+    return await withCleanup(async () => (await child.status).code, async () => {
+      try {
+        child.kill();
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error; // has ended
+      }
+      await child.status;
+    });
   });
   Deno.exit(code);
 }

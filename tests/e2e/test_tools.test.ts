@@ -1,0 +1,152 @@
+// The test tools themselves: a runner that calls a failure a success would make every other test moot.
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import { PROJECT } from "../../supabase/local/cli.ts";
+import { adminConnection, createDatabase } from "../../supabase/local/database.ts";
+import { readOutcome } from "../../tools/deno_suite.ts";
+import { runPgtap } from "../../tools/pgtap.ts";
+import { withCluster, withFolder } from "../../tools/throwaway.ts";
+
+/** pgTAP files, how many of their assertions pass, and what is said of the others. */
+const FILES: Record<string, { sql: string; passed: number; failures: string[] }> = {
+  "a file whose assertions hold passes": {
+    sql: "begin;\nselect plan(2);\nselect pass($$one; two$$);\nselect is(1, 1, 'é €');\n" +
+      "select * from finish();\nrollback;",
+    passed: 2,
+    failures: [],
+  },
+  "a failing assertion is named by line, with what pgTAP says of it": {
+    sql:
+      "begin;\nselect plan(2);\n-- über\nselect is(1, 2, 'one is two');\nselect pass('then');\n" +
+      "select * from finish();\nrollback;",
+    passed: 1,
+    failures: ["f.sql:4: one is two", "have: 1", "want: 2"],
+  },
+  "an SQL error is named by line and fails the file": {
+    sql: "begin;\nselect plan(1);\nselect pass('before');\n\nselect 1 / 0;\nrollback;",
+    passed: 1,
+    failures: ["f.sql:5: division by zero (22012)"],
+  },
+  "a file that is no SQL fails with the line": {
+    sql: "begin;\nselect plan(1);\nselekt pass();\nrollback;",
+    passed: 0,
+    failures: ['f.sql:3: syntax error at or near "selekt"'],
+  },
+  "an assertion too few fails": {
+    sql: "begin;\nselect plan(2);\nselect pass('one');\nselect * from finish();\nrollback;",
+    passed: 1,
+    failures: ["f.sql: 2 assertions planned, 1 made"],
+  },
+  "a file without finish that made what it planned passes": {
+    sql: "begin;\nselect plan(1);\nselect pass('one');\nrollback;",
+    passed: 1,
+    failures: [],
+  },
+  "a file without assertions fails": {
+    sql: "begin;\nselect 1;\nrollback;",
+    passed: 0,
+    failures: ["f.sql: asserts nothing"],
+  },
+  "a file that commits fails before it runs": {
+    sql: "begin;\nselect plan(1);\ncreate table public.left_behind ();\ncommit;\nbegin;\nrollback;",
+    passed: 0,
+    failures: ["f.sql:4: the transaction ends before the file does"],
+  },
+  "a file outside a transaction fails": {
+    sql: "select plan(1);\nselect pass('one');",
+    passed: 0,
+    failures: ["f.sql:1: the first statement is not begin"],
+  },
+  "savepoints are allowed": {
+    sql: "begin;\nselect plan(1);\nsavepoint s;\nrollback to s;\nselect pass('one');\nrollback;",
+    passed: 1,
+    failures: [],
+  },
+};
+
+Deno.test("the pgTAP runner", async (t) => {
+  await withCluster(async (port) => {
+    await createDatabase(port, "pgtap");
+    const connection = adminConnection(port, "pgtap");
+    try {
+      for (const [name, { sql, passed, failures }] of Object.entries(FILES)) {
+        await t.step(name, async () => {
+          const result = await runPgtap(connection, "f.sql", sql);
+          assertEquals(result.passed, passed);
+          assertEquals(result.failed, failures.length > 0 ? 1 : 0, result.failures.join("\n"));
+          for (const text of failures) assertStringIncludes(result.failures[0] ?? "", text);
+        });
+      }
+      await t.step("leaves neither rows, nor a role, nor a transaction", async () => {
+        await runPgtap(
+          connection,
+          "f.sql",
+          "begin; create table public.mine (); set role anon; oops",
+        );
+        await runPgtap(connection, "f.sql", "begin; create table public.mine (); set role anon;");
+        const [left] = await connection`
+          select to_regclass('public.mine') as mine, current_user::text as user`;
+        assertEquals(left, { mine: null, user: "supabase_admin" });
+      });
+    } finally {
+      await connection.end();
+    }
+  });
+});
+
+/** Runs `tools/test.ts functions` on test files of ours. */
+async function runSuiteOn(files: Record<string, string>) {
+  let result = { code: -1, lines: [""] };
+  await withFolder(async (folder) => {
+    for (const [name, code] of Object.entries(files)) {
+      await Deno.writeTextFile(join(folder, name), code);
+    }
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "-q", "tools/test.ts", "functions", folder],
+      cwd: PROJECT,
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    result = { code, lines: new TextDecoder().decode(stdout).trimEnd().split("\n") };
+  });
+  return result;
+}
+
+Deno.test("a test run ends with the counts and succeeds when everything passed", async () => {
+  const { code, lines } = await runSuiteOn({
+    "a.test.ts": 'Deno.test("a", () => {}); Deno.test("b", () => {});',
+    "b.test.ts": 'Deno.test("c", () => {}); Deno.test.ignore("d", () => {});',
+  });
+  assertEquals(lines.at(-1), "3 passed, 0 failed");
+  assertEquals(lines.filter((line) => /^\d+ passed, \d+ failed$/.test(line)).length, 1);
+  assertEquals(code, 0);
+});
+
+Deno.test("a test run fails when a test fails", async () => {
+  const { code, lines } = await runSuiteOn({
+    "a.test.ts": 'Deno.test("a", () => {}); Deno.test("b", () => { throw new Error("no"); });',
+  });
+  assertEquals(lines.at(-1), "1 passed, 1 failed");
+  assertEquals(code, 1);
+  assert(lines.some((line) => line.includes("Error: no")));
+});
+
+Deno.test("a test run fails when a file does not load", async () => {
+  const { code, lines } = await runSuiteOn({
+    "a.test.ts": 'Deno.test("a", () => {});',
+    "b.test.ts": 'throw new Error("not loaded");',
+  });
+  assertEquals(lines.at(-1), "1 passed, 1 failed");
+  assertEquals(code, 1);
+});
+
+Deno.test("a test run without tests fails", async () => {
+  const { code, lines } = await runSuiteOn({ "a.test.ts": "export {};" });
+  assertEquals(lines.at(-1), "0 passed, 1 failed");
+  assertEquals(code, 1);
+});
+
+Deno.test("a report that was not written is a failure", () => {
+  assertEquals(readOutcome("", 1), { passed: 0, failed: 1 });
+});
