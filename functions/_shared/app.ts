@@ -58,7 +58,7 @@ export function newApp(deps: Deps, { name, publicPaths = [] }: AppOptions): Hono
   };
 
   app.use(requestId({ limitLength: MAX_REQUEST_ID_LENGTH }));
-  app.use(logged(deps, name, fail));
+  app.use(logged(deps, name));
   app.use(secureHeaders({
     contentSecurityPolicy: { defaultSrc: ["'self'"] },
     strictTransportSecurity: "max-age=31536000; includeSubDomains",
@@ -83,6 +83,7 @@ export function newApp(deps: Deps, { name, publicPaths = [] }: AppOptions): Hono
     ],
     maxAge: 3600,
   }));
+  app.use(onlyErrors);
   app.use(authenticated(deps, publicPaths));
 
   app.onError((error, c) => fail(error, c));
@@ -99,12 +100,8 @@ export function newApp(deps: Deps, { name, publicPaths = [] }: AppOptions): Hono
   return app;
 }
 
-/** Sets what is known of the request, answers what throws past Hono, and logs one line. */
-function logged(
-  deps: Deps,
-  name: string,
-  fail: (thrown: unknown, c: Context<AppEnv>) => Response,
-): MiddlewareHandler<AppEnv> {
+/** Sets what is known of the request, finishes the answer, and logs one line. */
+function logged(deps: Deps, name: string): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const started_at = deps.now();
     c.set("now", deps.now);
@@ -113,12 +110,7 @@ function logged(
       ip: clientAddress(c.req.raw.headers),
       user_agent: c.req.header("user-agent")?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
     });
-    try {
-      await next();
-    } catch (thrown) {
-      // Hono hands only instances of Error to onError.
-      c.res = fail(thrown, c);
-    }
+    await next();
     c.res.headers.set("X-Request-Id", c.var.requestId);
     // Answers are about one person; only a route that says otherwise may be kept by a cache.
     if (!c.res.headers.has("Cache-Control")) c.res.headers.set("Cache-Control", "no-store");
@@ -135,6 +127,15 @@ function logged(
     });
   };
 }
+
+/** Hono hands only instances of Error to onError; anything may be thrown. */
+const onlyErrors: MiddlewareHandler<AppEnv> = async (_c, next) => {
+  try {
+    await next();
+  } catch (thrown) {
+    throw toAppError(thrown);
+  }
+};
 
 function authenticated(deps: Deps, publicPaths: string[]): MiddlewareHandler<AppEnv> {
   return async (c, next) => {

@@ -72,6 +72,7 @@ export function toAppError(thrown: unknown): AppError {
 export function toFailure(thrown: unknown, request_id: string, now: Date): Response {
   const { code, message, details, retryAfterSeconds } = toAppError(thrown);
   const headers = new Headers();
+  if (code === "unauthenticated") headers.set("WWW-Authenticate", "Bearer");
   if (retryAfterSeconds !== undefined) headers.set("Retry-After", String(retryAfterSeconds));
   return Response.json(
     {

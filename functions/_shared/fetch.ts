@@ -12,14 +12,26 @@ import {
   wrap,
 } from "cockatiel";
 
-/** Until the headers of the answer; a body may take longer. */
-const TIMEOUT_MS = 5_000;
-const RETRIES = 2;
-const BACKOFF = { initialDelay: 50, maxDelay: 500 };
-/** Failures in a row after which the provider counts as down. */
-const BREAK_AFTER_FAILURES = 5;
-/** How long a provider that counts as down is left alone. */
-export const BREAK_SECONDS = 10;
+/** How patiently a provider is called. */
+export interface CallPolicy {
+  /** Until the headers of the answer; a body may take longer. */
+  timeoutMs: number;
+  /** Tries after the first. */
+  retries: number;
+  backoffMs: { initialDelay: number; maxDelay: number };
+  /** Failures in a row after which the provider counts as down. */
+  breakAfterFailures: number;
+  /** How long a provider that counts as down is left alone. */
+  breakSeconds: number;
+}
+
+export const DEFAULT_POLICY: CallPolicy = {
+  timeoutMs: 5_000,
+  retries: 2,
+  backoffMs: { initialDelay: 50, maxDelay: 500 },
+  breakAfterFailures: 5,
+  breakSeconds: 10,
+};
 
 /** A provider's answer that says it cannot work now. */
 class ProviderDownError extends Error {
@@ -36,14 +48,18 @@ class ProviderDownError extends Error {
  * The result rejects when the provider is down, in whatever way: no connection, no answer in time,
  * 502, 503, 504, or a breaker that is open.
  */
-export function resilientFetch(inner: typeof fetch): typeof fetch {
+export function resilientFetch(
+  inner: typeof fetch,
+  { timeoutMs, retries, backoffMs, breakAfterFailures, breakSeconds } = DEFAULT_POLICY,
+): typeof fetch {
   const policy = wrap(
-    retry(handleAll, { maxAttempts: RETRIES, backoff: new ExponentialBackoff(BACKOFF) }),
+    retry(handleAll, { maxAttempts: retries, backoff: new ExponentialBackoff(backoffMs) }),
     circuitBreaker(handleAll, {
-      halfOpenAfter: BREAK_SECONDS * 1000,
-      breaker: new ConsecutiveBreaker(BREAK_AFTER_FAILURES),
+      halfOpenAfter: breakSeconds * 1000,
+      breaker: new ConsecutiveBreaker(breakAfterFailures),
     }),
-    timeout(TIMEOUT_MS, TimeoutStrategy.Aggressive),
+    // The signal must not end what succeeded: the body is still to be read.
+    timeout(timeoutMs, { strategy: TimeoutStrategy.Aggressive, abortOnReturn: false }),
   );
   return (input, init) =>
     policy.execute(async ({ signal }) => {

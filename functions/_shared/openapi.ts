@@ -94,11 +94,12 @@ function toOperation(
     parts.find((part) => part.target === target)?.schema;
   const json = schemaOf("json");
   const content = bodies ?? (json && { "application/json": json });
+  const [path, query] = [schemaOf("param"), schemaOf("query")];
   return {
     summary,
     description,
     security: is_public ? [] : [{ user: [] }],
-    requestParams: { path: schemaOf("param"), query: schemaOf("query") },
+    requestParams: { ...path && { path }, ...query && { query } },
     requestBody: content && {
       required: bodies !== undefined || !json?.safeParse({}).success,
       content: Object.fromEntries(

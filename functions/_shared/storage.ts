@@ -1,9 +1,9 @@
 // Files in one private bucket of Supabase Storage, reached with the secret key. Who may have which
 // file is decided in the database before anything here is called.
 
-import { StorageApiError, StorageClient } from "@supabase/storage-js";
+import { StorageApiError, StorageClient, StorageUnknownError } from "@supabase/storage-js";
 import { AppError } from "./errors.ts";
-import { BREAK_SECONDS } from "./fetch.ts";
+import { DEFAULT_POLICY } from "./fetch.ts";
 
 /** The bucket, as far as functions use it. Paths are those within it. */
 export interface ObjectStore {
@@ -75,7 +75,7 @@ function isAbsent(error: Error): boolean {
 function toFailure(error: Error): Error {
   if (error instanceof StorageApiError && error.status < 500) return error;
   return new AppError("unavailable", "File storage does not answer", {
-    cause: error,
-    retryAfterSeconds: BREAK_SECONDS,
+    cause: error instanceof StorageUnknownError ? error.originalError : error,
+    retryAfterSeconds: DEFAULT_POLICY.breakSeconds,
   });
 }
