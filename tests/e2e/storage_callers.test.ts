@@ -192,6 +192,23 @@ localTest("the right to upload needs no right to read, and gives none", async (s
   assertEquals((await files()).length, 1);
 });
 
+localTest("an upload without a right is refused before a byte is read", async (storage) => {
+  const { send, bucket, token } = storage;
+  const headers = { authorization: `Bearer ${await token()}` };
+  let asked = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      asked++;
+      controller.enqueue(new Uint8Array(1000));
+    },
+  }, { highWaterMark: 0 });
+
+  const answer = await send(`object/${bucket}/none`, { method: "POST", headers, body });
+
+  assertEquals(await outcome(answer), [400, "AccessDenied"]);
+  assertEquals(asked, 0);
+});
+
 localTest("a right that ends while the bytes arrive ends the upload", async (storage) => {
   const { send, sql, bucket, token, files } = storage;
   const headers = { authorization: `Bearer ${await token()}` };

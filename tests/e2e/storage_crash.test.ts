@@ -272,6 +272,28 @@ localTest("a row that names no file of ours shows nothing", async (storage) => {
   assert((await Deno.stat(join(context.dataDir, "keys.json"))).isFile);
 });
 
+localTest("a download finds an object that is overwritten at the same moment", async (storage) => {
+  const { sql, bucket, context } = storage;
+  const root = join(context.dataDir, "storage");
+  const name = { bucket, key: "busy" };
+  const writer = new Objects(new Database(sql), new Blobs(root), Date.now);
+  const overwrite = (text: string) =>
+    writer.upload(actor, name, () => incoming(text), { upsert: true });
+  await overwrite("first");
+  class SlowBlobs extends Blobs {
+    opened = 0;
+    override async open(...args: Parameters<Blobs["open"]>) {
+      if (this.opened++ < 2) await overwrite(`overwritten ${this.opened}`); // the row is read already
+      return await super.open(...args);
+    }
+  }
+
+  const reader = new Objects(new Database(sql), new SlowBlobs(root), Date.now);
+  const { blob } = await reader.open(actor, name);
+
+  assertEquals(await new Response(blob.file.readable).text(), "overwritten 2");
+});
+
 localTest("actions at the same time leave each row its file and no other file", async (storage) => {
   const { sql, bucket, context } = storage;
   const root = join(context.dataDir, "storage");

@@ -110,6 +110,42 @@ localTest("an upload of a type that the bucket does not take is refused", async 
   }
 });
 
+localTest("a copy or a move into a bucket keeps to that bucket's limits", async (storage) => {
+  const { asService, sql, bucket, files } = storage;
+  const strict = `${bucket}-strict`;
+  await sql`
+    insert into storage.buckets (id, name, file_size_limit, allowed_mime_types)
+    values (${strict}, ${strict}, 10, '{text/plain}')`;
+  const upload = async (key: string, body: string, type: string) => {
+    const init = { method: "POST", body, headers: { "content-type": type } };
+    assertEquals((await asService(`object/${bucket}/${key}`, init)).status, 200);
+  };
+  await upload("large", "12345678901", "text/plain");
+  await upload("typed", "1", "image/png");
+  await upload("fits", "1234567890", "text/plain");
+  const ask = async (action: string, key: string) => {
+    const body = JSON.stringify({
+      ...{ bucketId: bucket, sourceKey: key, destinationBucket: strict, destinationKey: action },
+    });
+    return await outcome(await asService(`object/${action}`, { method: "POST", body }));
+  };
+  try {
+    for (const action of ["copy", "move"]) {
+      assertEquals(await ask(action, "large"), TOO_LARGE);
+      assertEquals(await ask(action, "typed"), WRONG_TYPE);
+      assertEquals((await ask(action, "fits"))[0], 200);
+    }
+    const inStrict = (await files()).filter((file) => file.startsWith(`${strict}/`));
+    assertEquals(inStrict.length, 2);
+  } finally {
+    await sql.begin(async (tx) => {
+      await tx`select set_config('storage.allow_delete_query', 'true', true)`;
+      await tx`delete from storage.objects where bucket_id = ${strict}`;
+      await tx`delete from storage.buckets where id = ${strict}`;
+    });
+  }
+});
+
 localTest("an upload that breaks off leaves nothing", async (storage) => {
   const { asService, bucket } = storage;
   const broken = new ReadableStream<Uint8Array>({
