@@ -170,25 +170,32 @@ create index account_grants_granted_by_idx on public.account_grants (granted_by)
 
 -- Helpers ----------------------------------------------------------------------------------------
 
+create view private.live_caller as
+  select p.id, p.role
+  from auth.sessions as s
+  join auth.users as u on u.id = s.user_id
+  join public.profiles as p on p.id = s.user_id
+  where s.id = ((select auth.jwt()) ->> 'session_id')::uuid
+    and s.user_id = (select auth.uid())
+    and (s.not_after is null or s.not_after > now())
+    and (u.banned_until is null or u.banned_until <= now())
+    and u.deleted_at is null
+    and p.is_active;
+comment on view private.live_caller is
+  'The caller, in one row, while the token''s session exists and its account is neither locked, banned '
+  'nor deleted; no row otherwise. For definer functions only.';
+
 create function private.session_is_live()
   returns boolean
-  language sql
+  language plpgsql
   stable
-  security definer -- auth.sessions and other accounts' state are not readable by the caller
+  security definer -- live_caller is for definer functions only
   set search_path = ''
+  set plan_cache_mode = force_generic_plan -- see 20_care.sql: this runs in most requests
 as $$
-  select exists (
-    select 1
-    from auth.sessions as s
-    join auth.users as u on u.id = s.user_id
-    join public.profiles as p on p.id = s.user_id
-    where s.id = ((select auth.jwt()) ->> 'session_id')::uuid
-      and s.user_id = (select auth.uid())
-      and (s.not_after is null or s.not_after > now())
-      and (u.banned_until is null or u.banned_until <= now())
-      and u.deleted_at is null
-      and p.is_active
-  )
+begin
+  return exists (select 1 from private.live_caller);
+end;
 $$;
 comment on function private.session_is_live() is
   'Whether the token''s session still exists and its account is active. A token outlives sign-out '
@@ -217,16 +224,16 @@ grant execute on function private.require_live_session() to authenticated;
 
 create function private.is_admin()
   returns boolean
-  language sql
+  language plpgsql
   stable
   security definer -- reads the caller's profile whatever its policies say
   set search_path = ''
 as $$
-  select private.session_is_live()
-    and (select auth.jwt()) ->> 'aal' = 'aal2'
-    and exists (
-      select 1 from public.profiles as p where p.id = (select auth.uid()) and p.role = 'admin'
-    )
+begin
+  return auth.jwt() ->> 'aal' = 'aal2'
+    and exists (select 1 from public.profiles as p where p.id = auth.uid() and p.role = 'admin')
+    and private.session_is_live();
+end;
 $$;
 comment on function private.is_admin() is
   'Whether the caller is an active administrator with multi-factor sign-in (aal2).';
@@ -256,17 +263,20 @@ grant execute on function private.require_admin() to authenticated;
 
 create function private.is_verified_doctor()
   returns boolean
-  language sql
+  language plpgsql
   stable
   security definer -- reads the caller's verification whatever its policies say
   set search_path = ''
+  set plan_cache_mode = force_generic_plan -- see 20_care.sql: this runs in most requests
 as $$
-  select exists (
+begin
+  return exists (
     select 1
     from public.profiles as p
     join public.doctors as d on d.id = p.id
-    where p.id = (select auth.uid()) and p.role = 'doctor' and d.verified_at is not null
-  )
+    where p.id = auth.uid() and p.role = 'doctor' and d.verified_at is not null
+  );
+end;
 $$;
 comment on function private.is_verified_doctor() is 'Whether the caller is a verified clinician.';
 revoke execute on function private.is_verified_doctor() from public, anon, service_role;

@@ -109,89 +109,83 @@ create trigger chart_sessions_set_updated_at
 
 -- Helpers for policies ---------------------------------------------------------------------------
 
-create function private.treated_patient_ids()
-  returns setof uuid
-  language sql
+-- Policies call these in nearly every request. They are plpgsql with generic plans, because a function
+-- in SQL is planned anew at each call, and planning costs several times what the lookups do.
+
+create function private.open_charts()
+  returns table (patient_id uuid, scopes text[])
+  language plpgsql
   stable
   security definer -- chart_sessions and sessions are not readable by the caller in full
   set search_path = ''
+  set plan_cache_mode = force_generic_plan
 as $$
-  select c.patient_id
-  from public.chart_sessions as c
-  where c.viewer_id = (select auth.uid())
-    and c.closed_at is null
-    and c.expires_at > now()
-    and (select private.session_is_live())
-    and (select private.is_verified_doctor())
-    and (select auth.jwt()) ->> 'aal' = 'aal2'
-    and (
-      c.purpose = 'emergency'
-      or c.purpose in ('treatment', 'care_coordination') and exists (
-        select 1 from public.care_relationships as r
-        where r.patient_id = c.patient_id and r.member_id = c.viewer_id and r.kind = 'doctor'
-          and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
-      )
-    )
+#variable_conflict use_column
+declare
+  v_has_mfa constant boolean := auth.jwt() ->> 'aal' = 'aal2';
+begin
+  return query
+    select c.patient_id, case when c.purpose = 'delegated' then r.scopes end
+    from private.live_caller as l
+    join public.chart_sessions as c
+      on c.viewer_id = l.id and c.closed_at is null and c.expires_at > now()
+    left join public.doctors as d
+      on d.id = l.id and l.role = 'doctor' and d.verified_at is not null and v_has_mfa
+    left join public.care_relationships as r
+      on r.patient_id = c.patient_id
+      and r.member_id = c.viewer_id
+      and r.kind = case c.purpose when 'delegated' then 'caregiver' else 'doctor' end
+      and r.status = 'active'
+      and (r.ends_at is null or r.ends_at > now())
+    where (c.purpose = 'emergency' or r.id is not null)
+      and (c.purpose = 'delegated' or d.id is not null);
+end;
+$$;
+comment on function private.open_charts() is
+  'Patients whose chart the caller has open, with the scopes of a caregiver, or null for a doctor, '
+  'who sees all of it. A doctor must be verified and at aal2, and in active care of the patient '
+  'unless it is an emergency; a caregiver must be appointed. Every condition is looked up anew, so '
+  'whatever is withdrawn bites on the next statement.';
+revoke execute on function private.open_charts() from public, anon, authenticated, service_role;
+
+create function private.treated_patient_ids()
+  returns setof uuid
+  language plpgsql
+  stable
+  security definer -- open_charts is for the helpers only
+  set search_path = ''
+  set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select c.patient_id from private.open_charts() as c where c.scopes is null;
+end;
 $$;
 comment on function private.treated_patient_ids() is
-  'Patients whose chart the caller has open as a doctor: verified, aal2, relationship active (or an '
-  'emergency). Every condition is looked up anew, so whatever is withdrawn bites on the next statement.';
+  'Patients whose chart the caller has open as a doctor.';
 revoke execute on function private.treated_patient_ids() from public, anon, service_role;
 grant execute on function private.treated_patient_ids() to authenticated;
 
-create function private.chart_patient_ids(p_scope text)
+create function private.chart_patient_ids(p_scope text default null)
   returns setof uuid
-  language sql
+  language plpgsql
   stable
-  security definer -- chart_sessions and sessions are not readable by the caller in full
+  security definer -- open_charts is for the helpers only
   set search_path = ''
+  set plan_cache_mode = force_generic_plan
 as $$
-  select private.treated_patient_ids()
-  union all
-  select c.patient_id
-  from public.chart_sessions as c
-  join public.care_relationships as r
-    on r.patient_id = c.patient_id and r.member_id = c.viewer_id and r.kind = 'caregiver'
-  where c.viewer_id = (select auth.uid())
-    and c.closed_at is null
-    and c.expires_at > now()
-    and c.purpose = 'delegated'
-    and r.status = 'active'
-    and (r.ends_at is null or r.ends_at > now())
-    and p_scope = any (r.scopes)
-    and (select private.session_is_live())
+begin
+  return query
+    select c.patient_id
+    from private.open_charts() as c
+    where c.scopes is null or p_scope is null or p_scope = any (c.scopes);
+end;
 $$;
 comment on function private.chart_patient_ids(text) is
   'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a '
-  'caregiver''s where the patient gave that scope.';
+  'caregiver''s where the patient gave that scope. Without a scope: whatever the scopes, which is '
+  'enough for the registry.';
 revoke execute on function private.chart_patient_ids(text) from public, anon, service_role;
 grant execute on function private.chart_patient_ids(text) to authenticated;
-
-create function private.open_chart_patient_ids()
-  returns setof uuid
-  language sql
-  stable
-  security definer -- chart_sessions and sessions are not readable by the caller in full
-  set search_path = ''
-as $$
-  select private.treated_patient_ids()
-  union all
-  select c.patient_id
-  from public.chart_sessions as c
-  join public.care_relationships as r
-    on r.patient_id = c.patient_id and r.member_id = c.viewer_id and r.kind = 'caregiver'
-  where c.viewer_id = (select auth.uid())
-    and c.closed_at is null
-    and c.expires_at > now()
-    and c.purpose = 'delegated'
-    and r.status = 'active'
-    and (r.ends_at is null or r.ends_at > now())
-    and (select private.session_is_live())
-$$;
-comment on function private.open_chart_patient_ids() is
-  'Patients whose chart the caller has open, whatever the scopes: enough for the registry.';
-revoke execute on function private.open_chart_patient_ids() from public, anon, service_role;
-grant execute on function private.open_chart_patient_ids() to authenticated;
 
 create function private.open_chart_purpose(p_patient_id uuid)
   returns text

@@ -210,9 +210,9 @@ create table public.medical_record_shares (
   constraint medical_record_shares_revoked_at_check check (revoked_at >= created_at),
   constraint medical_record_shares_people_check check (shared_with_id <> patient_id),
   -- At any moment at most one share of a record with a person is live.
+  -- (The two ids are one text, lest the planner take this index, slow for that, to find shares.)
   constraint medical_record_shares_one_live exclude using gist (
-    record_id with =,
-    shared_with_id with =,
+    (record_id::text || shared_with_id::text) with =,
     tstzrange(created_at, least(revoked_at, expires_at)) with &&
   )
 );
@@ -292,19 +292,53 @@ comment on table private.patient_identifiers is
 
 -- Helpers for policies ---------------------------------------------------------------------------
 
+create function private.reachable_patient_ids()
+  returns setof uuid
+  language plpgsql
+  stable
+  security definer -- must not depend on the policies of the tables it reads
+  set search_path = ''
+  set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    with live as materialized (select l.id from private.live_caller as l)
+    select live.id
+    from live
+    union all
+    select c.patient_id
+    from live
+    join public.chart_sessions as c
+      on c.viewer_id = live.id and c.closed_at is null and c.expires_at > now()
+    union all
+    select s.patient_id
+    from live
+    join public.medical_record_shares as s
+      on s.shared_with_id = live.id and s.revoked_at is null and s.expires_at > now();
+end;
+$$;
+comment on function private.reachable_patient_ids() is
+  'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those '
+  'who share one. Empty when the session is over. No ground by itself: it lets the planner find the '
+  'rows that the grounds then decide on.';
+revoke execute on function private.reachable_patient_ids() from public, anon, service_role;
+grant execute on function private.reachable_patient_ids() to authenticated;
+
 create function private.shared_record_ids()
   returns setof uuid
-  language sql
+  language plpgsql
   stable
   security definer -- must not depend on the policies of medical_record_shares
   set search_path = ''
+  set plan_cache_mode = force_generic_plan
 as $$
-  select s.record_id
-  from public.medical_record_shares as s
-  where s.shared_with_id = (select auth.uid())
-    and s.revoked_at is null
-    and s.expires_at > now()
-    and (select private.session_is_live())
+begin
+  return query
+    select s.record_id
+    from private.live_caller as l
+    join public.medical_record_shares as s
+      on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now();
+end;
 $$;
 comment on function private.shared_record_ids() is 'Records that are shared with the caller now.';
 revoke execute on function private.shared_record_ids() from public, anon, service_role;
