@@ -129,7 +129,7 @@ async function answers(upload: Upload, folder: string): Promise<void> {
     assertEquals(refused.status, 401);
     assertEquals((await refused.json()).error.code, "unauthenticated");
   } finally {
-    server.kill();
+    server.kill("SIGKILL"); // it would wait for connections that the client keeps
     await server.status;
   }
 }
