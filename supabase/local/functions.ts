@@ -15,7 +15,7 @@ export async function mountFunctions(context: StackContext): Promise<Part> {
   for (const [name, value] of Object.entries(functionEnv(context))) Deno.env.set(name, value);
   const entrypoints = await readEntrypoints();
   const modules = new Map<string, Promise<FunctionModule>>();
-  return async (request, peer) => {
+  return async (request) => {
     const name = /^\/functions\/v1\/([^/]+)/.exec(new URL(request.url).pathname)?.[1] ?? "";
     const entrypoint = entrypoints.get(name);
     if (!entrypoint) {
@@ -25,12 +25,10 @@ export async function mountFunctions(context: StackContext): Promise<Part> {
     }
     if (!modules.has(name)) modules.set(name, import(toFileUrl(entrypoint).href));
     const module = await modules.get(name)!;
-    // As on hosted projects, the function sees `/<name>/…` and the client's address in a header.
+    // As on hosted projects, the function sees `/<name>/…`.
     const url = new URL(request.url);
     url.pathname = url.pathname.slice("/functions/v1".length);
-    const inner = new Request(url, request);
-    inner.headers.set("x-forwarded-for", peer.address);
-    return await module.default.fetch(inner);
+    return await module.default.fetch(new Request(url, request));
   };
 }
 

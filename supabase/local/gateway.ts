@@ -20,10 +20,11 @@ export function createGateway(context: StackContext, parts: Parts): Part {
     if (pathname.startsWith("/_local/")) return local(context, request, peer);
     const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
+    const inner = withPeer(request, peer);
     // Functions answer CORS themselves, for the origins that they are configured with.
-    if (name === "functions") return await parts.functions(request, peer);
+    if (name === "functions") return await parts.functions(inner, peer);
     if (request.method === "OPTIONS") return preflight(request);
-    return withCors(await parts[name as keyof Parts](request, peer));
+    return withCors(await parts[name as keyof Parts](inner, peer));
   };
 }
 
@@ -35,6 +36,14 @@ function local(context: StackContext, request: Request, peer: Peer): Response {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
   return notFound();
+}
+
+/** Writes the client's address where hosted Supabase's edge does, over what the client claims. */
+function withPeer(request: Request, peer: Peer): Request {
+  const headers = new Headers(request.headers);
+  headers.set("x-forwarded-for", peer.address);
+  headers.delete("cf-connecting-ip");
+  return new Request(request, { headers });
 }
 
 /** Whether an address or host name is this machine. */
