@@ -159,9 +159,15 @@ localTest("an upload that breaks off leaves nothing", async (storage) => {
   const boundary = new TextDecoder().decode(whole.subarray(2, whole.indexOf(13)));
   const headers = { "content-type": `multipart/form-data; boundary=${boundary}` };
   for (const cut of [0, 10, 60, 200, 50_000, whole.length - 20]) {
-    const body = whole.slice(0, cut);
-    const half = await asService(`object/${bucket}/form`, { method: "POST", headers, body });
-    assertEquals(await outcome(half), BAD_REQUEST, `cut at ${cut}`);
+    const part = whole.slice(0, cut);
+    const lost = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(part),
+      pull: (controller) => controller.error(new Error("connection lost")),
+    });
+    for (const body of [part, lost]) {
+      const half = await asService(`object/${bucket}/form`, { method: "POST", headers, body });
+      assertEquals(await outcome(half), BAD_REQUEST, `cut at ${cut}`);
+    }
   }
   await assertNothingLeft(storage);
   const complete = await asService(`object/${bucket}/form`, {
@@ -171,6 +177,35 @@ localTest("an upload that breaks off leaves nothing", async (storage) => {
   });
   assertEquals(complete.status, 200);
   await complete.body?.cancel();
+});
+
+localTest("a form without an end is refused, wherever it does not end", async (storage) => {
+  const { asService, bucket } = storage;
+  const headers = { "content-type": "multipart/form-data; boundary=b" };
+  const part = (name: string, more = "") =>
+    `--b\r\ncontent-disposition: form-data; name="${name}"${more}\r\n\r\n`;
+  const file = `${part("", '; filename="f"')}bytes\r\n`;
+  const endless = (start: string, repeated: string) => {
+    const chunk = new TextEncoder().encode(repeated.repeat(Math.ceil(65_536 / repeated.length)));
+    return new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(start)),
+      pull: (controller) => controller.enqueue(chunk),
+    }, { highWaterMark: 0 });
+  };
+  const bodies = {
+    "in a field": endless(part("metadata"), "x"),
+    "in fields": endless("", `${part("metadata")}x\r\n`),
+    "before the first part": endless("", "x"),
+    "after the file": endless(file + part("metadata"), "x"),
+    "in a second file": endless(file + part("", '; filename="g"'), "x"),
+    "after the last part": endless(`${file}--b--\r\n`, "x"),
+    "in the file": endless(part("", '; filename="f"'), "x"),
+  };
+  for (const [where, body] of Object.entries(bodies)) {
+    const answer = await asService(`object/${bucket}/endless`, { method: "POST", headers, body });
+    assertEquals(await outcome(answer), TOO_LARGE, where);
+  }
+  await assertNothingLeft(storage);
 });
 
 localTest("a form without a file, a boundary or sound fields is refused", async (storage) => {

@@ -64,6 +64,9 @@ export const invalidMimeType = (mimeType: string) =>
 export const invalidRequest = (message: string) =>
   new StorageError("InvalidRequest", 400, message, { error: "Error" });
 
+/** The client went away, or sent less than it announced. */
+export const brokenOff = () => invalidRequest("The upload ended before it was complete");
+
 export const noContent = () => new StorageError("InvalidRequest", 400, "No content provided");
 
 export const rangeNotSatisfiable = () =>

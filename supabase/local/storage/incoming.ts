@@ -1,10 +1,9 @@
 // What a client uploads: the bytes and what it says about them, from a raw body or from the form that
 // storage-js makes of a Blob. The bytes are a stream; nobody holds the whole of it.
 
-import { Busboy, type BusboyInstance } from "@fastify/busboy";
-import { Readable } from "node:stream";
 import { z } from "zod";
-import { invalidRequest, noContent, type StorageError, tooLarge } from "./errors.ts";
+import { brokenOff, invalidRequest, tooLarge } from "./errors.ts";
+import { FORM_OVERHEAD_BYTES, MAX_METADATA_BYTES, openForm } from "./form.ts";
 
 /** What a client says about the bytes it sends. */
 export interface Description {
@@ -31,12 +30,6 @@ export interface Incoming extends Disposable {
   /** Complete once the body has been read: a form may name them after the file. */
   describe: () => Description;
 }
-
-/** Largest user metadata, in bytes. */
-const MAX_METADATA_BYTES = 1024 * 1024;
-
-/** What a form may need beside the file: user metadata, other fields and boundaries. */
-const FORM_OVERHEAD_BYTES = 2 * MAX_METADATA_BYTES;
 
 const JsonObject = z.record(z.string(), z.json());
 
@@ -74,75 +67,30 @@ function readRaw(request: Request, contentType: string): Incoming {
   };
 }
 
-/** Resolves when the file begins; its bytes flow while the body is read. */
 async function readForm(request: Request, contentType: string): Promise<Incoming> {
-  if (!request.body) throw noContent();
-  const fields = new Map<string, string>();
-  const source = Readable.fromWeb(request.body);
-  const parser = createParser(contentType);
-  const found = Promise.withResolvers<{ file: Readable; mimeType: string }>();
-  const done = Promise.withResolvers<void>();
-  done.promise.catch(() => {}); // also when nobody gets as far as waiting for it
-  const fail = () => {
-    found.reject(brokenOff());
-    done.reject(brokenOff());
-  };
-  parser.on("field", (name, value) => fields.set(name, value));
-  parser.on("file", (_name, file, _fileName, _encoding, mimeType) => {
-    file.on("error", fail);
-    found.resolve({ file, mimeType });
-  });
-  parser.on("finish", () => {
-    found.reject(noContent()); // without effect once a file was found
-    done.resolve();
-  });
-  parser.on("error", fail);
-  source.on("error", (error) => {
-    fail();
-    parser.destroy(error);
-  });
-  source.pipe(parser);
-
-  const { file, mimeType } = await found.promise;
-  const size = declaredLength(request);
-  return {
-    mimeType: checkHeaderText(fields.get("contentType") ?? mimeType, "contentType"),
-    declared: size === undefined ? undefined : { size, exact: false },
-    body: wholeFile(file, done.promise),
-    describe: () => {
-      const seconds = fields.get("cacheControl");
-      const contentEncoding = fields.get("contentEncoding");
-      return {
-        cacheControl: seconds === undefined
-          ? "no-cache"
-          : checkHeaderText(`max-age=${seconds}`, "cacheControl"),
-        contentEncoding: contentEncoding &&
-          checkHeaderText(contentEncoding, "contentEncoding"),
+  const form = await openForm(request.body, contentType);
+  const { fields } = form;
+  try {
+    const size = declaredLength(request);
+    return {
+      mimeType: checkHeaderText(fields.get("contentType") ?? form.mimeType, "contentType"),
+      declared: size === undefined ? undefined : { size, exact: false },
+      body: form.bytes(),
+      describe: () => ({
+        cacheControl: checkHeaderText(
+          fields.has("cacheControl") ? `max-age=${fields.get("cacheControl")}` : "no-cache",
+          "cacheControl",
+        ),
+        contentEncoding: fields.has("contentEncoding")
+          ? checkHeaderText(fields.get("contentEncoding") ?? "", "contentEncoding")
+          : undefined,
         userMetadata: parseMetadata(fields.get("metadata") ?? fields.get("userMetadata")),
-      };
-    },
-    [Symbol.dispose]: () => source.destroy(),
-  };
-}
-
-function createParser(contentType: string): BusboyInstance {
-  try {
-    return new Busboy({
-      headers: { "content-type": contentType },
-      limits: { fields: 10, files: 1, fieldSize: MAX_METADATA_BYTES + 1, headerPairs: 50 },
-    });
-  } catch { // for example without a boundary
-    throw invalidRequest("Cannot read the form");
-  }
-}
-
-/** The file's bytes; ends when the rest of the form has been read, too. */
-async function* wholeFile(file: Readable, done: Promise<void>) {
-  try {
-    for await (const chunk of file) yield chunk as Uint8Array;
-    await done;
-  } catch {
-    throw brokenOff();
+      }),
+      [Symbol.dispose]: form.close,
+    };
+  } catch (error) {
+    form.close();
+    throw error;
   }
 }
 
@@ -158,10 +106,6 @@ async function* exactly(size: number | undefined, body: ReadableStream<Uint8Arra
     throw brokenOff();
   }
   if (size !== undefined && seen !== size) throw brokenOff();
-}
-
-function brokenOff(): StorageError {
-  return invalidRequest("The upload ended before it was complete");
 }
 
 function emptyBody(): ReadableStream<Uint8Array> {
