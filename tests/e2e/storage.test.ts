@@ -1,5 +1,5 @@
-// Storage through the unmodified client: uploads in every form it can send, downloads, lists, copies,
-// moves and deletions, each as somebody who may and as somebody who may not.
+// Storage through the unmodified client: uploads in every form it can send, downloads, copies, moves
+// and deletions, each as somebody who may and as somebody who may not.
 
 import { assert, assertEquals } from "@std/assert";
 import { newClient, testEnv } from "../support/env.ts";
@@ -411,7 +411,7 @@ test("remove deletes what the caller may delete and says what that was", async (
   await bob.files.remove([bob.own("kept")]);
 });
 
-test("a public bucket's objects need no key to read, and a private one's are not there", async () => {
+test("a public bucket's objects need no key to read, a private one's are not there", async () => {
   const { service, bucket, alice, addBucket } = scratch;
   const open = await addBucket({ public: true });
   await service.storage.from(open).upload("logo ü.txt", "logo", { cacheControl: "3600" });

@@ -1,5 +1,5 @@
-// Rows and files agree after a crash at any point: each row's file is there and whole, and after the
-// sweep of the next start no file is there without a row.
+// Rows and files agree after a crash at any point: each row's file is there and whole, and after
+// the sweep of the next start no file is there without a row.
 
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
@@ -262,7 +262,8 @@ localTest("a row that names no file of ours shows nothing", async (storage) => {
   for (const [index, version] of versions.entries()) {
     const key = `row ${index}`;
     await sql`
-      insert into storage.objects (bucket_id, name, version) values (${bucket}, ${key}, ${version})`;
+      insert into storage.objects (bucket_id, name, version)
+      values (${bucket}, ${key}, ${version})`;
     const response = await asService(`object/${bucket}/${key}`);
     assertEquals([response.status, (await response.json()).code], [400, "NoSuchKey"], `${version}`);
     const body = JSON.stringify({ prefixes: [key] });
@@ -283,7 +284,8 @@ localTest("a download finds an object that is overwritten at the same moment", a
   class SlowBlobs extends Blobs {
     opened = 0;
     override async open(...args: Parameters<Blobs["open"]>) {
-      if (this.opened++ < 2) await overwrite(`overwritten ${this.opened}`); // the row is read already
+      // The row has been read already.
+      if (this.opened++ < 2) await overwrite(`overwritten ${this.opened}`);
       return await super.open(...args);
     }
   }

@@ -106,7 +106,8 @@ function policies(bucket: string): string {
       with check (${own});
     create policy "${bucket} update" on storage.objects for update to authenticated
       using (${own}) with check (${own});
-    create policy "${bucket} delete" on storage.objects for delete to authenticated using (${own});`;
+    create policy "${bucket} delete" on storage.objects for delete to authenticated
+      using (${own});`;
 }
 
 /** What a client sees of a refusal; throws when there was none. */

@@ -95,8 +95,8 @@ export class Blobs {
   }
 
   /**
-   * Removes what a crash left: unfinished files, and versions that no row names. Must not run beside
-   * requests, whose files have no row yet.
+   * Removes what a crash left: unfinished files, and versions that no row names. Must not run
+   * beside requests, whose files have no row yet.
    *
    * @param buckets Ids of all buckets.
    * @param versionsOf Reads the versions that the rows of one bucket name.

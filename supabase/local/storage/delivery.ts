@@ -101,8 +101,8 @@ function sameTag(tag: string, ours: string | null): boolean {
 }
 
 /**
- * The range that a request asks for, `end` excluded; undefined for the whole. Several ranges at once
- * and what is not understood count as the whole, as RFC 9110 allows.
+ * The range that a request asks for, `end` excluded; undefined for the whole. Several ranges at
+ * once and what is not understood count as the whole, as RFC 9110 allows.
  */
 function wantedRange(request: Request, headers: Headers, size: number) {
   const condition = request.headers.get("if-range");

@@ -1,5 +1,5 @@
-// The form that storage-js makes of a Blob, read as it comes: fields, and one file whose bytes flow on
-// to whoever wants them. Nothing but the fields is kept.
+// The form that storage-js makes of a Blob, read as it comes: fields, and one file whose bytes flow
+// on to whoever wants them. Nothing but the fields is kept.
 
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { Readable } from "node:stream";

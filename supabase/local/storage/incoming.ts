@@ -1,5 +1,5 @@
-// What a client uploads: the bytes and what it says about them, from a raw body or from the form that
-// storage-js makes of a Blob. The bytes are a stream; nobody holds the whole of it.
+// What a client uploads: the bytes and what it says about them, from a raw body or from the form
+// that storage-js makes of a Blob. The bytes are a stream; nobody holds the whole of it.
 
 import { z } from "zod";
 import { brokenOff, invalidRequest, tooLarge } from "./errors.ts";

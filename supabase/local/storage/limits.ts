@@ -19,8 +19,8 @@ const MAX_KEY_BYTES = 1024;
 
 const BUCKET_NAME = /^[\w!.*'() &$=@;:+,?-]{1,100}$/;
 
-// Controls, what S3 advises against, and letters that cannot be seen: a name that looks like another
-// is a way to deceive. The joiners and tags that emoji and several scripts need are let through.
+// Controls, what S3 advises against, and letters that cannot be seen: a name that looks like
+// another is a way to deceive. Joiners and tags, which emoji and several scripts need, may be there.
 const FORBIDDEN_IN_KEY =
   /[\p{Cc}\p{Zl}\p{Zp}\u034f#[\]{}^`"<>\\|%~]|(?![\u200c\u200d\u{e0020}-\u{e007f}])\p{Cf}/u;
 
@@ -88,7 +88,7 @@ export function checkMimeTypeList(types: string[]): void {
 
 const UNIT_BYTES: Record<string, number> = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9 };
 
-/** Reads a bucket's size limit, bytes or text such as `20MB`; throws when it is over the server's. */
+/** Reads a bucket's size limit, bytes or text such as `20MB`; throws if it is over the server's. */
 export function parseSizeLimit(value: number | string): number {
   let bytes = value;
   if (typeof bytes === "string") {

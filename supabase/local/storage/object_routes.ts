@@ -49,7 +49,7 @@ const CopyBody = MoveBody.extend({
   }).optional(),
 });
 
-/** Builds the routes. The first that fits answers, so those with a word in place of the bucket lead. */
+/** Builds the routes. The first that fits answers: those with a word for the bucket come first. */
 export function objectRoutes(objects: Objects, tokens: Promise<UrlTokens>) {
   const app = new Hono<StorageEnv>();
 

@@ -38,7 +38,7 @@ const SignManyBody = z.object({
   paths: z.array(z.string()).min(1).max(MAX_KEYS_PER_REQUEST),
 });
 
-/** Hosted Supabase takes no expiry and always signs for two hours; here a shorter one may be had. */
+/** Hosted Supabase takes no expiry and signs for two hours; here a shorter one may be had. */
 const SignUploadBody = z.object({
   expiresIn: z.int().min(1).max(UPLOAD_TTL_SECONDS).default(UPLOAD_TTL_SECONDS),
 });
