@@ -1,5 +1,5 @@
-// Storage through the unmodified client: uploads in every form it can send, downloads, copies, moves
-// and deletions, each as somebody who may and as somebody who may not.
+// Storage through the unmodified client: uploads in every form it can send, downloads, copies,
+// moves and deletions, each as somebody who may and as somebody who may not.
 
 import { assert, assertEquals } from "@std/assert";
 import { newClient, testEnv } from "../support/env.ts";

@@ -1,5 +1,5 @@
 // Storage in the test's own process, on the database of the stack under test: its keys, its clock
-// and its files are the test's, so tokens can be forged, time can be moved, and the folder can be read.
+// and its files are the test's: tokens can be forged, time can be moved, and the folder can be read.
 
 import { join } from "@std/path";
 import type postgres from "postgres";

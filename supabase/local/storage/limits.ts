@@ -20,7 +20,7 @@ const MAX_KEY_BYTES = 1024;
 const BUCKET_NAME = /^[\w!.*'() &$=@;:+,?-]{1,100}$/;
 
 // Controls, what S3 advises against, and letters that cannot be seen: a name that looks like
-// another is a way to deceive. Joiners and tags, which emoji and several scripts need, may be there.
+// another is a way to deceive. Joiners and tags, which emoji and some scripts need, may be there.
 const FORBIDDEN_IN_KEY =
   /[\p{Cc}\p{Zl}\p{Zp}\u034f#[\]{}^`"<>\\|%~]|(?![\u200c\u200d\u{e0020}-\u{e007f}])\p{Cf}/u;
 
