@@ -52,11 +52,7 @@ function referredTypes(kept: StructureDefinition[]): string[] {
 function usedTypes(resources: StructureDefinition[], types: StructureDefinition[]): Set<string> {
   const used = new Set<string>(["Element", "BackboneElement"]);
   const visit = (definitions: StructureDefinition[]) => {
-    const names = elementsOf(definitions).flatMap(({ type = [] }) =>
-      type.flatMap((
-        { code, profile = [] },
-      ) => [code, ...profile.map((u) => u.replace(BASE_URL, ""))])
-    );
+    const names = elementsOf(definitions).flatMap(({ type = [] }) => type.map(({ code }) => code));
     const fresh = new Set(names).difference(used);
     fresh.forEach((name) => used.add(name));
     if (fresh.size > 0) visit(types.filter(({ name }) => fresh.has(name)));

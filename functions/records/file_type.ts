@@ -90,7 +90,9 @@ function json(): TypeCheck {
   // No path is asked for, so no value is kept.
   const parser = new JSONParser({ paths: ["$.none"], keepStack: false });
   let depth = 0;
+  let has_token = false;
   parser.onToken = ({ token }) => {
+    has_token = true;
     if (token === TokenType.LEFT_BRACE || token === TokenType.LEFT_BRACKET) depth++;
     if (token === TokenType.RIGHT_BRACE || token === TokenType.RIGHT_BRACKET) depth--;
     if (depth > MAX_JSON_FILE_DEPTH) throw new Error("The nesting is too deep");
@@ -102,7 +104,7 @@ function json(): TypeCheck {
     },
     () => {
       if (!parser.isEnded) parser.end();
-      return parser.isEnded;
+      return has_token && parser.isEnded;
     },
   );
 }
