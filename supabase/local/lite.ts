@@ -8,7 +8,7 @@ import { createPostgresConnection } from "@supabase/lite/postgres";
 import { type Kysely, sql } from "kysely";
 import { type AuthSettings, readAuthSettings } from "./auth/settings.ts";
 import type { Peer, StackContext } from "./context.ts";
-import { restFailure } from "./rest_errors.ts";
+import { restErrorResponse, restFailure } from "./rest_errors.ts";
 import { JSON_TYPES } from "./rest_types.ts";
 
 /** What a request to the data API runs with. */
@@ -33,6 +33,12 @@ export interface Lite {
   close: () => Promise<void>;
 }
 
+/** A scope whose role may be taken. */
+interface RunningScope extends RestScope {
+  /** Settings that `alter role` gave the role. */
+  roleSettings: Record<string, string>;
+}
+
 type Connection = ReturnType<typeof createPostgresConnection>;
 
 /** Builds the Lite application on the stack's database. */
@@ -40,13 +46,13 @@ export function createLite(
   context: StackContext,
   settings: AuthSettings = readAuthSettings(),
 ): Lite {
-  const scopes = new AsyncLocalStorage<RestScope>();
+  const scopes = new AsyncLocalStorage<RunningScope>();
   const connection = keepOurGrants(createPostgresConnection({
     url: context.adminUrl,
     postgresOptions: { types: JSON_TYPES, onnotice: () => {} },
   }));
-  const roles = new Roles(connection);
-  useSettingsOf(connection, scopes, roles);
+  const roles = new Roles(context.admin);
+  useSettingsOf(connection, scopes);
   shareIntrospection(connection);
   reportAsPostgrest(connection, scopes);
   const clearSchemaCache = async () => {
@@ -59,7 +65,12 @@ export function createLite(
     fetch: async (request, { address }, scope) => {
       const env = { peerAddress: address };
       const run = () => app.fetch(request, env);
-      return await (scope ? scopes.run(scope, run) : run());
+      if (!scope) return await run();
+      // Before Lite begins its transaction: in it, every connection may be waiting for another.
+      const roleSettings = await roles.settings(scope.claims.role);
+      return roleSettings
+        ? await scopes.run({ ...scope, roleSettings }, run)
+        : roleRefused(scope.claims.role);
     },
     jsonNames: (target) => jsonNames(connection, target),
     clearSchemaCache,
@@ -74,7 +85,7 @@ function liteConfig(
   connection: Connection,
   context: StackContext,
   settings: AuthSettings,
-  scopes: AsyncLocalStorage<RestScope>,
+  scopes: AsyncLocalStorage<RunningScope>,
 ): ConstructorParameters<typeof App>[0] {
   const { site_url, additional_redirect_urls, enable_signup, enable_anonymous_sign_ins } = settings;
   const { enable_confirmations } = settings.email;
@@ -144,11 +155,11 @@ function replaceMethod(target: object, name: string, method: (...args: never[]) 
 
 /** Roles that a request may take, as PostgREST knows them: those that `authenticator` may take. */
 class Roles {
-  #connection: Connection;
+  #admin: StackContext["admin"];
   #known: Promise<Map<string, Record<string, string>>> | undefined;
 
-  constructor(connection: Connection) {
-    this.#connection = connection;
+  constructor(admin: StackContext["admin"]) {
+    this.#admin = admin;
   }
 
   /** Reads the roles again at the next request. */
@@ -159,14 +170,16 @@ class Roles {
   /** Settings that `alter role` gave this role, or undefined when no request may take it. */
   async settings(role: string): Promise<Record<string, string> | undefined> {
     this.#known ??= this.#read();
-    return (await this.#known).get(role);
+    const known = this.#known;
+    // A reading that failed is not kept.
+    known.catch(() => this.#known === known && this.forget());
+    return (await known).get(role);
   }
 
   async #read() {
-    const { rows } = await sql<{ name: string; settings: string[] | null }>`
+    const rows = await this.#admin<{ name: string; settings: string[] | null }[]>`
       select rolname as name, rolconfig as settings from pg_roles
-      where pg_has_role('authenticator', oid, 'set') and rolname <> 'authenticator'`
-      .execute(this.#connection.kysely);
+      where pg_has_role('authenticator', oid, 'set') and rolname <> 'authenticator'`;
     const entry = (setting: string) => {
       const at = setting.indexOf("=");
       return [setting.slice(0, at), setting.slice(at + 1)] as const;
@@ -178,23 +191,26 @@ class Roles {
   }
 }
 
+function roleRefused(role: string): Response {
+  return restErrorResponse(403, {
+    code: "42501",
+    message: `permission denied to set role "${role}"`,
+    details: null,
+    hint: null,
+  });
+}
+
 /** Sets role, claims and the settings of the request in one statement at its transaction's start. */
 function useSettingsOf(
   connection: Connection,
-  scopes: AsyncLocalStorage<RestScope>,
-  roles: Roles,
+  scopes: AsyncLocalStorage<RunningScope>,
 ): void {
   const apply = async (transaction: Kysely<unknown>) => {
     const scope = scopes.getStore();
     if (!scope) throw new Error("A data request came without its scope");
-    const { role } = scope.claims;
-    const settings = await roles.settings(role);
-    if (!settings) {
-      throw Object.assign(new Error(`permission denied to set role "${role}"`), { code: "42501" });
-    }
     const all = JSON.stringify({
-      ...settings,
-      role,
+      ...scope.roleSettings,
+      role: scope.claims.role,
       "request.jwt.claims": JSON.stringify(scope.claims),
       "response.status": "",
       "response.headers": "",
@@ -256,7 +272,7 @@ async function jsonNames(connection: Connection, target: RestTarget): Promise<Se
 }
 
 /** Answers errors of the database as PostgREST does, instead of printing them with their stack. */
-function reportAsPostgrest(connection: Connection, scopes: AsyncLocalStorage<RestScope>): void {
+function reportAsPostgrest(connection: Connection, scopes: AsyncLocalStorage<RunningScope>): void {
   // Lite asks this for every error that is not its own, and its server answers a thrown error that
   // has `getResponse` with what that returns.
   connection.normalizeDbError = (error) => {
