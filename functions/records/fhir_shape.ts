@@ -8,8 +8,12 @@ import { type FhirFault, isObject, type JsonObject, type UncheckedResource } fro
 
 /** Most items of one list. */
 const MAX_ITEMS = 1_000;
-/** Most resources within a resource: each reference of it is compared with each of them. */
-const MAX_CONTAINED = 100;
+/**
+ * Most items of lists that rules compare with other lists, item by item: resources within a resource
+ * with its references, codings with those of components.
+ */
+const MAX_COMPARED_ITEMS = 100;
+const COMPARED_TYPES = ["Resource", "Coding"];
 /** Most values of a resource, nested ones included. */
 const MAX_VALUES = 20_000;
 /** Longest text that is an item of a list; FHIR has names and address lines there. */
@@ -82,7 +86,7 @@ export function findShapeFault(resource: UncheckedResource): FhirFault | undefin
     }
     if (!Array.isArray(value)) return { path, message: "Expected array of values for property" };
     if (value.length === 0) return { path, message: "Invalid empty value" };
-    const max = slot.type === "Resource" ? MAX_CONTAINED : MAX_ITEMS;
+    const max = COMPARED_TYPES.includes(slot.type) ? MAX_COMPARED_ITEMS : MAX_ITEMS;
     if (value.length > max) return { path, message: `Number of items must be <= ${max}` };
     for (const [index, item] of value.entries()) {
       const at = `${path}[${index}]`;

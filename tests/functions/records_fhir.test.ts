@@ -114,7 +114,8 @@ Deno.test("validateResource refuses shapes that no real resource has", () => {
   const many = (count: number, item: unknown) => Array.from({ length: count }, () => item);
   const coding = { system: "urn:x", code: "y" };
   const cases: [Fhir, string, RegExp][] = [
-    [condition({ code: { coding: many(1001, coding) } }), "Condition.code.coding", /<= 1000/],
+    [condition({ code: { coding: many(101, coding) } }), "Condition.code.coding", /<= 100$/],
+    [condition({ note: many(1001, { text: "x" }) }), "Condition.note", /<= 1000$/],
     [
       condition({ contained: many(101, { resourceType: "Medication" }) }),
       "Condition.contained",
