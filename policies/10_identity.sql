@@ -64,7 +64,6 @@ create policy account_grants_select_authenticated on public.account_grants
   for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
 
-revoke all on table private.live_caller from public, anon, authenticated, service_role;
 revoke all on table private.visible_profiles from public, anon, authenticated, service_role;
 grant select on table private.visible_profiles to authenticated;
 revoke all on table public.public_profiles from public, anon, authenticated, service_role;

@@ -170,31 +170,62 @@ create index account_grants_granted_by_idx on public.account_grants (granted_by)
 
 -- Helpers ----------------------------------------------------------------------------------------
 
-create view private.live_caller as
+create function private.live_account(p_claims jsonb)
+  returns table (id uuid, role text)
+  language sql -- without settings of its own, so that it becomes part of the calling statement
+  stable
+as $$
   select p.id, p.role
   from auth.sessions as s
-  join auth.users as u on u.id = s.user_id
   join public.profiles as p on p.id = s.user_id
-  where s.id = ((select auth.jwt()) ->> 'session_id')::uuid
-    and s.user_id = (select auth.uid())
+  where s.id = (p_claims ->> 'session_id')::uuid
+    and s.user_id = (p_claims ->> 'sub')::uuid
     and (s.not_after is null or s.not_after > now())
-    and (u.banned_until is null or u.banned_until <= now())
-    and u.deleted_at is null
-    and p.is_active;
-comment on view private.live_caller is
-  'The caller, in one row, while the token''s session exists and its account is neither locked, banned '
-  'nor deleted; no row otherwise. For definer functions only.';
+    and p.is_active
+$$;
+comment on function private.live_account(jsonb) is
+  'The account of a token''s claims, in one row, while its session exists and it is not locked; no '
+  'row otherwise. For definer functions only.';
+revoke execute on function private.live_account(jsonb)
+  from public, anon, authenticated, service_role;
+
+create function private.end_barred_sessions()
+  returns trigger
+  language plpgsql
+  security definer -- runs as the Auth service, whose policies may not let it
+  set search_path = ''
+as $$
+begin
+  delete from auth.sessions as s where s.user_id = new.id;
+  return null;
+end;
+$$;
+comment on function private.end_barred_sessions() is
+  'Trigger on auth.users: whoever is banned or deleted loses every session at once, where Auth alone '
+  'would let them run until the next refresh.';
+revoke execute on function private.end_barred_sessions()
+  from public, anon, authenticated, service_role;
+
+create trigger on_auth_user_barred
+  after update of banned_until, deleted_at on auth.users
+  for each row
+  when (
+    new.banned_until > now() and new.banned_until is distinct from old.banned_until
+    or new.deleted_at is not null and old.deleted_at is null
+  )
+  execute function private.end_barred_sessions();
 
 create function private.session_is_live()
   returns boolean
-  language plpgsql
+  language plpgsql -- not sql: its plan is kept, and this runs in nearly every request
   stable
-  security definer -- live_caller is for definer functions only
+  security definer -- auth.sessions and other accounts' state are not readable by the caller
   set search_path = ''
-  set plan_cache_mode = force_generic_plan -- see 20_care.sql: this runs in most requests
 as $$
+declare
+  v_claims constant jsonb := auth.jwt();
 begin
-  return exists (select 1 from private.live_caller);
+  return exists (select 1 from private.live_account(v_claims));
 end;
 $$;
 comment on function private.session_is_live() is
@@ -267,7 +298,6 @@ create function private.is_verified_doctor()
   stable
   security definer -- reads the caller's verification whatever its policies say
   set search_path = ''
-  set plan_cache_mode = force_generic_plan -- see 20_care.sql: this runs in most requests
 as $$
 begin
   return exists (

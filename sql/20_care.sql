@@ -109,8 +109,8 @@ create trigger chart_sessions_set_updated_at
 
 -- Helpers for policies ---------------------------------------------------------------------------
 
--- Policies call these in nearly every request. They are plpgsql with generic plans, because a function
--- in SQL is planned anew at each call, and planning costs several times what the lookups do.
+-- Policies call these in nearly every request. They are plpgsql with kept plans, because a function in
+-- SQL is planned anew at each call, and planning costs several times what the lookups do.
 
 create function private.open_charts()
   returns table (patient_id uuid, scopes text[])
@@ -122,15 +122,16 @@ create function private.open_charts()
 as $$
 #variable_conflict use_column
 declare
-  v_has_mfa constant boolean := auth.jwt() ->> 'aal' = 'aal2';
+  v_claims constant jsonb := auth.jwt();
 begin
   return query
     select c.patient_id, case when c.purpose = 'delegated' then r.scopes end
-    from private.live_caller as l
+    from private.live_account(v_claims) as l
     join public.chart_sessions as c
       on c.viewer_id = l.id and c.closed_at is null and c.expires_at > now()
     left join public.doctors as d
-      on d.id = l.id and l.role = 'doctor' and d.verified_at is not null and v_has_mfa
+      on d.id = l.id and l.role = 'doctor' and d.verified_at is not null
+      and v_claims ->> 'aal' = 'aal2'
     left join public.care_relationships as r
       on r.patient_id = c.patient_id
       and r.member_id = c.viewer_id

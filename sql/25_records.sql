@@ -294,27 +294,28 @@ comment on table private.patient_identifiers is
 
 create function private.reachable_patient_ids()
   returns setof uuid
-  language plpgsql
+  language plpgsql -- not sql: its plans are kept, and this runs in most requests
   stable
   security definer -- must not depend on the policies of the tables it reads
   set search_path = ''
-  set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_claims constant jsonb := auth.jwt();
+  v_caller uuid;
 begin
+  select l.id into v_caller from private.live_account(v_claims) as l;
+  if not found then
+    return;
+  end if;
+  return next v_caller;
   return query
-    with live as materialized (select l.id from private.live_caller as l)
-    select live.id
-    from live
-    union all
     select c.patient_id
-    from live
-    join public.chart_sessions as c
-      on c.viewer_id = live.id and c.closed_at is null and c.expires_at > now()
-    union all
+    from public.chart_sessions as c
+    where c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
+  return query
     select s.patient_id
-    from live
-    join public.medical_record_shares as s
-      on s.shared_with_id = live.id and s.revoked_at is null and s.expires_at > now();
+    from public.medical_record_shares as s
+    where s.shared_with_id = v_caller and s.revoked_at is null and s.expires_at > now();
 end;
 $$;
 comment on function private.reachable_patient_ids() is
@@ -326,16 +327,17 @@ grant execute on function private.reachable_patient_ids() to authenticated;
 
 create function private.shared_record_ids()
   returns setof uuid
-  language plpgsql
+  language plpgsql -- not sql: its plan is kept
   stable
   security definer -- must not depend on the policies of medical_record_shares
   set search_path = ''
-  set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_claims constant jsonb := auth.jwt();
 begin
   return query
     select s.record_id
-    from private.live_caller as l
+    from private.live_account(v_claims) as l
     join public.medical_record_shares as s
       on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now();
 end;

@@ -830,6 +830,18 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.end_barred_sessions()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+begin
+  delete from auth.sessions as s where s.user_id = new.id;
+  return null;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.end_care (
   p_id     uuid,
   p_reason text
@@ -1131,7 +1143,6 @@ CREATE OR REPLACE FUNCTION private.is_verified_doctor()
   STABLE
   SECURITY DEFINER
   SET search_path TO ''
-  SET plan_cache_mode TO 'force_generic_plan'
   AS $function$
 begin
   return exists (
@@ -1163,6 +1174,25 @@ CREATE OR REPLACE FUNCTION private.like_escape (
   SET search_path TO ''
   AS $function$
   select replace(replace(replace(p_text, '\', '\\'), '%', '\%'), '_', '\_')
+$function$;
+
+CREATE OR REPLACE FUNCTION private.live_account (
+  p_claims jsonb
+)
+  RETURNS TABLE (
+    id   uuid,
+    role text
+  )
+  LANGUAGE sql
+  STABLE
+  AS $function$
+  select p.id, p.role
+  from auth.sessions as s
+  join public.profiles as p on p.id = s.user_id
+  where s.id = (p_claims ->> 'session_id')::uuid
+    and s.user_id = (p_claims ->> 'sub')::uuid
+    and (s.not_after is null or s.not_after > now())
+    and p.is_active
 $function$;
 
 CREATE OR REPLACE FUNCTION private.make_cursor (
@@ -1368,15 +1398,16 @@ CREATE OR REPLACE FUNCTION private.open_charts()
   AS $function$
 #variable_conflict use_column
 declare
-  v_has_mfa constant boolean := auth.jwt() ->> 'aal' = 'aal2';
+  v_claims constant jsonb := auth.jwt();
 begin
   return query
     select c.patient_id, case when c.purpose = 'delegated' then r.scopes end
-    from private.live_caller as l
+    from private.live_account(v_claims) as l
     join public.chart_sessions as c
       on c.viewer_id = l.id and c.closed_at is null and c.expires_at > now()
     left join public.doctors as d
-      on d.id = l.id and l.role = 'doctor' and d.verified_at is not null and v_has_mfa
+      on d.id = l.id and l.role = 'doctor' and d.verified_at is not null
+      and v_claims ->> 'aal' = 'aal2'
     left join public.care_relationships as r
       on r.patient_id = c.patient_id
       and r.member_id = c.viewer_id
@@ -1482,23 +1513,24 @@ CREATE OR REPLACE FUNCTION private.reachable_patient_ids()
   STABLE
   SECURITY DEFINER
   SET search_path TO ''
-  SET plan_cache_mode TO 'force_generic_plan'
   AS $function$
+declare
+  v_claims constant jsonb := auth.jwt();
+  v_caller uuid;
 begin
+  select l.id into v_caller from private.live_account(v_claims) as l;
+  if not found then
+    return;
+  end if;
+  return next v_caller;
   return query
-    with live as materialized (select l.id from private.live_caller as l)
-    select live.id
-    from live
-    union all
     select c.patient_id
-    from live
-    join public.chart_sessions as c
-      on c.viewer_id = live.id and c.closed_at is null and c.expires_at > now()
-    union all
+    from public.chart_sessions as c
+    where c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
+  return query
     select s.patient_id
-    from live
-    join public.medical_record_shares as s
-      on s.shared_with_id = live.id and s.revoked_at is null and s.expires_at > now();
+    from public.medical_record_shares as s
+    where s.shared_with_id = v_caller and s.revoked_at is null and s.expires_at > now();
 end;
 $function$;
 
@@ -1848,10 +1880,11 @@ CREATE OR REPLACE FUNCTION private.session_is_live()
   STABLE
   SECURITY DEFINER
   SET search_path TO ''
-  SET plan_cache_mode TO 'force_generic_plan'
   AS $function$
+declare
+  v_claims constant jsonb := auth.jwt();
 begin
-  return exists (select 1 from private.live_caller);
+  return exists (select 1 from private.live_account(v_claims));
 end;
 $function$;
 
@@ -2008,12 +2041,13 @@ CREATE OR REPLACE FUNCTION private.shared_record_ids()
   STABLE
   SECURITY DEFINER
   SET search_path TO ''
-  SET plan_cache_mode TO 'force_generic_plan'
   AS $function$
+declare
+  v_claims constant jsonb := auth.jwt();
 begin
   return query
     select s.record_id
-    from private.live_caller as l
+    from private.live_account(v_claims) as l
     join public.medical_record_shares as s
       on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now();
 end;
@@ -2680,13 +2714,6 @@ ALTER TABLE "public"."patients"
 ALTER TABLE "public"."patients"
   ADD CONSTRAINT "patients_id_fkey" FOREIGN KEY (id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
-CREATE VIEW "private"."live_caller" AS  SELECT p.id,
-    p.role
-   FROM ((auth.sessions s
-     JOIN auth.users u ON ((u.id = s.user_id)))
-     JOIN public.profiles p ON ((p.id = s.user_id)))
-  WHERE ((s.id = ((( SELECT auth.jwt() AS jwt) ->> 'session_id'::text))::uuid) AND (s.user_id = ( SELECT auth.uid() AS uid)) AND ((s.not_after IS NULL) OR (s.not_after > now())) AND ((u.banned_until IS NULL) OR (u.banned_until <= now())) AND (u.deleted_at IS NULL) AND p.is_active);
-
 CREATE VIEW "private"."visible_profiles" WITH (security_barrier=true) AS  SELECT id,
     role,
     display_name,
@@ -2775,6 +2802,12 @@ CREATE INDEX patients_name_trgm_idx ON public.patients USING gin ((((COALESCE(fi
 CREATE INDEX profiles_last_active_at_idx ON public.profiles USING btree (last_active_at DESC, id);
 
 CREATE INDEX profiles_role_idx ON public.profiles USING btree (ROLE, id);
+
+CREATE TRIGGER on_auth_user_barred
+  AFTER UPDATE OF banned_until, deleted_at ON auth.users
+  FOR EACH ROW
+  WHEN ((((new.banned_until > now()) AND (new.banned_until IS DISTINCT FROM old.banned_until)) OR ((new.deleted_at IS NOT NULL) AND (old.deleted_at IS NULL))))
+  EXECUTE FUNCTION private.end_barred_sessions();
 
 CREATE TRIGGER on_auth_user_created
   AFTER INSERT ON auth.users
@@ -3310,6 +3343,8 @@ COMMENT ON FUNCTION "private"."copy_record_to_contents"() IS 'Trigger: takes ove
 
 COMMENT ON FUNCTION "private"."current_audit_context"() IS 'Who acts, from the token''s claims and the request''s headers.';
 
+COMMENT ON FUNCTION "private"."end_barred_sessions"() IS 'Trigger on auth.users: whoever is banned or deleted loses every session at once, where Auth alone would let them run until the next refresh.';
+
 COMMENT ON FUNCTION "private"."end_care"(uuid, text) IS 'Body of public.end_care.';
 
 COMMENT ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) IS 'Makes the partitions of this month and the next ones in schema private, with row-level security on, no grants and no truncate; those that exist stay. Not for tables that may be truncated. Run it well before a month begins: rows that are in the default partition already keep the month from being made.';
@@ -3331,6 +3366,8 @@ COMMENT ON FUNCTION "private"."is_verified_doctor"() IS 'Whether the caller is a
 COMMENT ON FUNCTION "private"."letters"(text) IS 'The letters of a name in lower case: how names are compared between systems.';
 
 COMMENT ON FUNCTION "private"."like_escape"(text) IS 'Makes a text match itself in LIKE and ILIKE.';
+
+COMMENT ON FUNCTION "private"."live_account"(jsonb) IS 'The account of a token''s claims, in one row, while its session exists and it is not locked; no row otherwise. For definer functions only.';
 
 COMMENT ON FUNCTION "private"."make_cursor"(jsonb) IS 'Writes a sort key as a cursor.';
 
@@ -3480,8 +3517,6 @@ COMMENT ON TABLE "public"."profiles" IS 'One row an account: its role, its publi
 
 COMMENT ON TYPE "private"."audit_context" IS 'Who acts in this transaction, and from where.';
 
-COMMENT ON VIEW "private"."live_caller" IS 'The caller, in one row, while the token''s session exists and its account is neither locked, banned nor deleted; no row otherwise. For definer functions only.';
-
 COMMENT ON VIEW "private"."visible_profiles" IS 'The rows and columns of profiles that the caller may see of others. Runs with its owner''s rights on purpose: the policies of profiles show a caller only their own row, in full.';
 
 COMMENT ON VIEW "public"."public_profiles" IS 'Public faces of accounts that are public, or connected with the caller by care or a share. Not PHI by itself.';
@@ -3528,6 +3563,8 @@ REVOKE ALL ON FUNCTION "private"."copy_record_to_contents"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."current_audit_context"() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."end_barred_sessions"() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION "private"."end_care"(uuid, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."end_care"(uuid, text) TO "authenticated";
@@ -3563,6 +3600,8 @@ REVOKE ALL ON FUNCTION "private"."letters"(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."like_escape"(text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."like_escape"(text) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."live_account"(jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."make_cursor"(jsonb) FROM PUBLIC;
 
