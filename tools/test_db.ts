@@ -57,10 +57,10 @@ async function allFiles(): Promise<string[]> {
   );
 }
 
-/** Loads the cast and the scenes, which every suite may use. */
+/** Loads the cast, its scenes and the ways to try things, which every suite may use. */
 export async function loadSupport(database: Database): Promise<void> {
   await asSuperuser(database, async (sql) => {
-    for (const name of ["cast.sql", "scenes.sql"]) {
+    for (const name of ["cast.sql", "scenes.sql", "ward.sql", "attempts.sql"]) {
       await runScript(sql, join(PROJECT, "tests", "support", name), `tests/support/${name}`);
     }
   });

@@ -1,0 +1,111 @@
+-- Attempts: what somebody gets who tries something, as one text, so that a matrix of access can be
+-- written as a table. Follows cast.sql.
+
+create function tests.state()
+  returns text
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_table regclass;
+  v_digest text;
+  v_digests text := '';
+begin
+  for v_table in
+    select c.oid from pg_catalog.pg_class as c
+    where c.relkind in ('r', 'p') and not c.relispartition
+      and (
+        c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+        or c.oid = 'storage.objects'::regclass
+      )
+    order by c.oid
+  loop
+    execute format('select md5(string_agg(t::text, '';'' order by t::text)) from %s as t', v_table)
+    into v_digest;
+    v_digests := v_digests || coalesce(v_digest, '-');
+  end loop;
+  return md5(v_digests);
+end;
+$$;
+comment on function tests.state() is
+  'A digest of every row of the product, the audit trail and the list of files included.';
+
+create function tests.set_standing(p_handle text, p_standing text)
+  returns void
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  case p_standing
+    when 'live' then
+      null;
+    when 'signed out' then
+      perform tests.end_session(p_handle);
+    when 'out of time' then
+      update auth.sessions set not_after = now() - interval '1 second'
+      where id = tests.session_id(p_handle);
+    when 'locked' then
+      update public.profiles set is_active = false where id = tests.uid(p_handle);
+    when 'banned' then
+      update auth.users set banned_until = now() + interval '1 hour' where id = tests.uid(p_handle);
+    when 'deleted' then
+      update auth.users set deleted_at = now() where id = tests.uid(p_handle);
+  end case;
+end;
+$$;
+comment on function tests.set_standing(text, text) is
+  'What has become of an account whose token is still valid: live (nothing), signed out, out of time '
+  '(the session''s), locked, banned, deleted (softly, as Auth does).';
+
+create function tests.attempt(p_actor text, p_statement text, p_standing text default 'live')
+  returns text
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_handle constant text := split_part(p_actor, '@', 1);
+  v_aal constant text := nullif(split_part(p_actor, '@', 2), '');
+  v_reads constant boolean := p_statement ~* '^\s*select';
+  v_before text;
+  v_rows bigint;
+  v_outcome text;
+begin
+  begin
+    if p_actor = 'anon' then
+      perform tests.act_as_anon();
+    elsif p_actor in ('service_role', 'records_worker', 'rate_limit_worker') then
+      perform tests.act_as_role(p_actor);
+    else
+      perform tests.set_standing(v_handle, p_standing);
+      v_before := case when not v_reads then tests.state() end;
+      perform tests.act_as(v_handle, v_aal);
+    end if;
+    if v_reads then
+      execute format(
+        'select coalesce(string_agg(v::text, '', '' order by v::text), ''nothing'') from (%s) as q (v)',
+        p_statement
+      ) into v_outcome;
+    else
+      execute p_statement;
+      get diagnostics v_rows = row_count;
+      perform tests.act_as_owner();
+      v_outcome := v_rows || case
+        when v_rows = 0 and tests.state() <> v_before then ', yet something changed' else ''
+      end;
+    end if;
+    raise exception using errcode = 'UNDO0';
+  exception
+    when sqlstate 'UNDO0' then
+      return v_outcome;
+    when others then -- whatever it is, it is the outcome, and the statement has changed nothing
+      return concat_ws(' ', sqlstate, case when sqlstate like 'PT%' then sqlerrm end);
+  end;
+end;
+$$;
+comment on function tests.attempt(text, text, text) is
+  'Runs a statement as somebody and undoes it. Answers the rows of a select, sorted, as one text '
+  '(nothing: none), the number of rows that another statement wrote, or the SQLSTATE that refused it, '
+  'with the code of ours. The actor is a handle (doc, or doc@aal1 for another level than usual), anon, '
+  'or a role; p_standing is for tests.set_standing. To be called as the owner.';
