@@ -54,7 +54,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   await makeDataDir(dataDir);
   const closers: (() => Promise<unknown>)[] = [await claimDataDir(dataDir, { apiPort, dbPort })];
   const stop = async () => {
-    for (const close of closers.splice(0).reverse()) await close();
+    for (const close of closers.splice(0).reverse()) {
+      // What fails to close keeps nothing else from being closed.
+      await close().catch((error) => console.error(error));
+    }
   };
   try {
     let handler: Part = () =>
@@ -79,7 +82,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       now: Date.now,
     };
     const lite = createLite(context);
-    closers.push(() => lite.close());
+    closers.push(() => withinGrace(lite.close()));
     handler = createGateway(context, {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
@@ -135,21 +138,38 @@ async function makeDataDir(dataDir: string): Promise<void> {
   }
 }
 
-/** Milliseconds that requests have to end when the stack stops. */
+/** Milliseconds that requests and connections have to end when the stack stops. */
 const GRACE_MS = 5000;
+
+/** Waits for `closing` to end, but no longer than the grace. */
+async function withinGrace(closing: Promise<unknown>): Promise<void> {
+  let timer = 0;
+  const over = new Promise<void>((resolve) => timer = setTimeout(resolve, GRACE_MS));
+  await Promise.race([closing, over]);
+  clearTimeout(timer);
+}
 
 /** Listens on the gateway's port; answers how to stop, which may be called again. */
 async function listen(port: number, handler: Part): Promise<() => Promise<void>> {
   const abort = new AbortController();
+  const underWay = new Set<Promise<void>>();
+  let closing = false;
   try {
     const server = Deno.serve(
       { hostname: "127.0.0.1", port, signal: abort.signal, onListen: () => {} },
-      (request, info) => handler(request, { address: info.remoteAddr.hostname }),
+      (request, { completed, remoteAddr }) => {
+        if (closing) return Response.json({ code: "stopping" }, { status: 503 });
+        const delivered = completed.catch(() => {}).finally(() => underWay.delete(delivered));
+        underWay.add(delivered);
+        return handler(request, { address: remoteAddr.hostname });
+      },
     );
     return async () => {
-      const timer = setTimeout(() => abort.abort(), GRACE_MS);
-      await Promise.race([server.shutdown(), server.finished]);
-      clearTimeout(timer);
+      closing = true;
+      await withinGrace(Promise.all(underWay));
+      // `server.shutdown()` would wait for ever, and cannot be cut short once it waits.
+      abort.abort();
+      await server.finished;
     };
   } catch (error) {
     if (error instanceof Deno.errors.PermissionDenied) {

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
+import { loadKeys } from "../../supabase/local/keys.ts";
 import { Site, until } from "../support/stack_process.ts";
 
 const CLEAN = "database system is shut down";
@@ -49,6 +50,29 @@ Deno.test("a signal during the start ends the stack cleanly as soon as it is up"
     await until(async () => await site.postmasterPid().then(() => true, () => false));
     process.signal("SIGINT");
     assertEquals((await process.ended).code, 0);
+    assert((await site.serverLog()).trimEnd().endsWith(CLEAN));
+  });
+});
+
+Deno.test("a request that does not end keeps nobody from stopping", async () => {
+  await Site.usePrepared(async (site) => {
+    const process = site.start();
+    await process.ready();
+    const { secret } = await loadKeys(site.dataDir);
+    await site.withQuery("lock table auth.users", async () => {
+      const url = `http://127.0.0.1:${site.apiPort}/auth/v1/admin/users`;
+      const headers = { apikey: secret, authorization: `Bearer ${secret}` };
+      const stuck = fetch(url, { headers }).then((answer) => answer.status, () => "cut off");
+      await until(async () => {
+        const waiting = await site.query("select from pg_locks where not granted");
+        return waiting.length > 0;
+      });
+
+      process.signal("SIGINT");
+
+      assertEquals((await process.ended).code, 0);
+      assertEquals(await stuck, "cut off");
+    });
     assert((await site.serverLog()).trimEnd().endsWith(CLEAN));
   });
 });

@@ -120,6 +120,17 @@ export class Site {
     }
   }
 
+  /** Runs `work` while a transaction of the superuser's is open that has run `query`. */
+  async withQuery(query: string, work: () => Promise<void>): Promise<void> {
+    const sql = postgres(databaseUrl(this.dbPort, SUPERUSER), { max: 1, onnotice: () => {} });
+    try {
+      await sql.unsafe(`begin; ${query}`);
+      await work();
+    } finally {
+      await sql.end({ timeout: 0 });
+    }
+  }
+
   /** Process number of PostgreSQL's first process. */
   async postmasterPid(): Promise<number> {
     const lock = await Deno.readTextFile(join(this.dataDir, "db", "postmaster.pid"));
