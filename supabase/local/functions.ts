@@ -5,6 +5,7 @@ import { join, toFileUrl } from "@std/path";
 import { parse } from "@std/toml";
 import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
+import { derive } from "./gateway.ts";
 
 interface FunctionModule {
   default: { fetch: (request: Request) => Response | Promise<Response> };
@@ -28,7 +29,7 @@ export async function mountFunctions(context: StackContext): Promise<Part> {
     // As on hosted projects, the function sees `/<name>/…`.
     const url = new URL(request.url);
     url.pathname = url.pathname.slice("/functions/v1".length);
-    return await module.default.fetch(new Request(url, request));
+    return await module.default.fetch(derive(request, url, request.headers));
   };
 }
 

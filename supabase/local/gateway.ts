@@ -43,7 +43,16 @@ function withPeer(request: Request, peer: Peer): Request {
   const headers = new Headers(request.headers);
   headers.set("x-forwarded-for", peer.address);
   headers.delete("cf-connecting-ip");
-  return new Request(request, { headers });
+  return derive(request, request.url, headers);
+}
+
+/**
+ * Makes a request like `request` for another address or with other headers. Not `new Request(request,
+ * …)`, which would take its abort signal along, and with it Deno's warning about what that means.
+ */
+export function derive(request: Request, url: string | URL, headers: Headers): Request {
+  const { method, body } = request;
+  return new Request(url, { method, headers, body, redirect: "manual" });
 }
 
 /** Whether an address or host name is this machine. */
