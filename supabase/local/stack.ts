@@ -143,7 +143,7 @@ const GRACE_MS = 5000;
 
 /** Waits for `closing` to end, but no longer than the grace. */
 async function withinGrace(closing: Promise<unknown>): Promise<void> {
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const over = new Promise<void>((resolve) => timer = setTimeout(resolve, GRACE_MS));
   await Promise.race([closing, over]);
   clearTimeout(timer);
