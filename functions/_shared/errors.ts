@@ -14,6 +14,7 @@ export const PROBLEMS = {
   method_not_allowed: { status: 405, title: "Method not allowed" },
   already_shared: { status: 409, title: "Already shared" },
   already_answered: { status: 409, title: "Already answered" },
+  already_ended: { status: 409, title: "Already ended" },
   already_requested: { status: 409, title: "Already requested" },
   already_uploaded: { status: 409, title: "Already uploaded" },
   upload_missing: { status: 409, title: "Upload missing" },

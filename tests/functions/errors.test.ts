@@ -1,0 +1,37 @@
+// The closed list of codes: SQL raises no code that is not on it, nor one under another status.
+
+import { assert, assertEquals } from "@std/assert";
+import { isProblemCode, PROBLEMS } from "../../functions/_shared/errors.ts";
+
+const RAISED = /errcode = 'PT(\d{3})',\s*message = '([a-z_]+)'/g;
+
+Deno.test("every code that SQL raises is on the list, with the list's status", async () => {
+  const folder = new URL("../../sql/", import.meta.url);
+  const found = new Set<string>();
+  for await (const { name } of Deno.readDir(folder)) {
+    const text = await Deno.readTextFile(new URL(name, folder));
+    for (const [, status, code = ""] of text.matchAll(RAISED)) {
+      assert(isProblemCode(code), `${name} raises ${code}, which is not on the list`);
+      assertEquals(Number(status), PROBLEMS[code].status, `${name} raises ${code} as ${status}`);
+      found.add(code);
+    }
+    const statements = text.match(/errcode = 'PT/g)?.length ?? 0;
+    assertEquals(
+      [...text.matchAll(RAISED)].length,
+      statements,
+      `${name} raises one in another form`,
+    );
+  }
+  assert(
+    found.has("not_found") && found.has("unauthenticated"),
+    "the pattern finds the statements",
+  );
+});
+
+Deno.test("the README has a line for every code", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  for (const [code, { status }] of Object.entries(PROBLEMS)) {
+    const line = readme.split("\n").find((text) => text.startsWith(`| \`${code}\` |`));
+    assert(line?.includes(String(status)), `README.md lacks the code ${code} (${status})`);
+  }
+});
