@@ -28,7 +28,8 @@ export async function runDenoTests(print: Print, { paths, stack }: DenoTests): P
     const child = new Deno.Command(deno, {
       args: stack ? ["run", "-A", join(PROJECT, "tools", "with_stack.ts"), deno, ...test] : test,
       cwd: PROJECT,
-      env: { NO_COLOR: "1" },
+      // A stack writes a line for every request; its errors are enough.
+      env: { NO_COLOR: "1", ...(stack ? { LOG_LEVEL: Deno.env.get("LOG_LEVEL") ?? "error" } : {}) },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
