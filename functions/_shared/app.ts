@@ -111,7 +111,6 @@ function logged(deps: Deps, name: string): MiddlewareHandler<AppEnv> {
       user_agent: c.req.header("user-agent")?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
     });
     await next();
-    c.res.headers.set("X-Request-Id", c.var.requestId);
     // Answers are about one person; only a route that says otherwise may be kept by a cache.
     if (!c.res.headers.has("Cache-Control")) c.res.headers.set("Cache-Control", "no-store");
     const { status } = c.res;

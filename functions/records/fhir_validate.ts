@@ -72,7 +72,7 @@ function findBrokenRule(resource: UncheckedResource): FhirFault | undefined {
     const message = issue?.details?.text ?? "Cannot be validated";
     return {
       path: issue?.expression?.[0] ?? type,
-      // Between quotation marks the validator quotes the resource.
+      // Should a rule quote the resource, it does so between quotation marks.
       message: message.includes('"') ? "Does not conform to FHIR R4" : message,
     };
   }
