@@ -39,8 +39,6 @@ create function tests.set_standing(p_handle text, p_standing text)
 as $$
 begin
   case p_standing
-    when 'live' then
-      null;
     when 'signed out' then
       perform tests.end_session(p_handle);
     when 'out of time' then
@@ -56,7 +54,7 @@ begin
 end;
 $$;
 comment on function tests.set_standing(text, text) is
-  'What has become of an account whose token is still valid: live (nothing), signed out, out of time '
+  'What has become of an account whose token is still valid: signed out, out of time '
   '(the session''s), locked, banned, deleted (softly, as Auth does).';
 
 create function tests.attempt(p_actor text, p_statement text, p_standing text default 'live')
@@ -67,45 +65,57 @@ as $$
 declare
   v_handle constant text := split_part(p_actor, '@', 1);
   v_aal constant text := nullif(split_part(p_actor, '@', 2), '');
-  v_reads constant boolean := p_statement ~* '^\s*select';
-  v_before text;
   v_rows bigint;
+  v_after text;
   v_outcome text;
 begin
-  begin
-    if p_actor = 'anon' then
-      perform tests.act_as_anon();
-    elsif p_actor in ('service_role', 'records_worker', 'rate_limit_worker') then
-      perform tests.act_as_role(p_actor);
-    else
+  begin -- undoes the standing
+    if p_standing <> 'live' then
       perform tests.set_standing(v_handle, p_standing);
-      v_before := case when not v_reads then tests.state() end;
-      perform tests.act_as(v_handle, v_aal);
     end if;
-    if v_reads then
-      execute format(
-        'select coalesce(string_agg(v::text, '', '' order by v::text), ''nothing'') from (%s) as q (v)',
-        p_statement
-      ) into v_outcome;
-    else
-      execute p_statement;
-      get diagnostics v_rows = row_count;
-      perform tests.act_as_owner();
-      v_outcome := v_rows || case
-        when v_rows = 0 and tests.state() <> v_before then ', yet something changed' else ''
-      end;
-    end if;
+    begin -- undoes the statement
+      if p_actor = 'anon' then
+        perform tests.act_as_anon();
+      elsif p_actor in ('service_role', 'records_worker', 'rate_limit_worker') then
+        perform tests.act_as_role(p_actor);
+      else
+        perform tests.act_as(v_handle, v_aal);
+      end if;
+      if p_statement ~* '^\s*select' then
+        execute format(
+          'select coalesce(string_agg(v::text, '', '' order by v::text), ''nothing'') from (%s) as q (v)',
+          p_statement
+        ) into v_outcome;
+      else
+        execute p_statement;
+        get diagnostics v_rows = row_count;
+        v_outcome := v_rows;
+        if v_rows = 0 then
+          v_after := tests.state();
+        end if;
+      end if;
+      raise exception using errcode = 'UNDO0';
+    exception
+      when sqlstate 'UNDO0' then
+        if v_after <> tests.state() then
+          v_outcome := '0, yet something changed';
+        end if;
+      when others then -- whatever it is, it is the outcome, and the statement has changed nothing
+        v_outcome := concat_ws(' ', sqlstate, case
+          when sqlstate like 'PT%' then sqlerrm
+          when sqlerrm like 'permission denied for%' then 'grant'
+          when sqlerrm like 'new row violates row-level security%' then 'policy'
+        end);
+    end;
     raise exception using errcode = 'UNDO0';
   exception
     when sqlstate 'UNDO0' then
       return v_outcome;
-    when others then -- whatever it is, it is the outcome, and the statement has changed nothing
-      return concat_ws(' ', sqlstate, case when sqlstate like 'PT%' then sqlerrm end);
   end;
 end;
 $$;
 comment on function tests.attempt(text, text, text) is
   'Runs a statement as somebody and undoes it. Answers the rows of a select, sorted, as one text '
-  '(nothing: none), the number of rows that another statement wrote, or the SQLSTATE that refused it, '
-  'with the code of ours. The actor is a handle (doc, or doc@aal1 for another level than usual), anon, '
-  'or a role; p_standing is for tests.set_standing. To be called as the owner.';
+  '(nothing: none), the number of rows that another statement wrote, or the SQLSTATE that refused it '
+  'and by what: our code, a grant, or a policy. The actor is a handle (doc, or doc@aal1 for another '
+  'level than usual), anon, or a role; p_standing is for tests.set_standing. To be called as the owner.';
