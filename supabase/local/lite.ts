@@ -8,6 +8,7 @@ import { createPostgresConnection } from "@supabase/lite/postgres";
 import { type Kysely, sql } from "kysely";
 import { type AuthSettings, readAuthSettings } from "./auth/settings.ts";
 import type { Peer, StackContext } from "./context.ts";
+import { hideRowsInErrors } from "./log_errors.ts";
 import { restErrorResponse, restFailure } from "./rest_errors.ts";
 import { JSON_TYPES } from "./rest_types.ts";
 
@@ -46,6 +47,7 @@ export function createLite(
   context: StackContext,
   settings: AuthSettings = readAuthSettings(),
 ): Lite {
+  hideRowsInErrors();
   const scopes = new AsyncLocalStorage<RunningScope>();
   const connection = keepOurGrants(createPostgresConnection({
     url: context.adminUrl,

@@ -48,15 +48,16 @@ async function identify(
   return { headers, claims };
 }
 
-function refuse(error: TokenError): Response {
-  const expired = error.fault === "expired" || error.fault === "claims";
-  const message = error.fault === "malformed" ? "No suitable key or wrong key type" : error.message;
+/** Refuses a token as PostgREST does: by its claims, or because no key fits it. */
+function refuse({ fault, message }: TokenError): Response {
+  const byClaims = fault === "expired" || fault === "claims";
+  const challenge = `Bearer error="invalid_token", error_description="${message}"`;
   return restErrorResponse(401, {
-    code: expired ? "PGRST303" : "PGRST301",
-    message: error.message.startsWith("Expected") ? error.message : message,
-    details: expired ? null : "None of the keys was able to decode the JWT",
+    code: byClaims ? "PGRST303" : "PGRST301",
+    message,
+    details: byClaims ? null : "None of the keys was able to decode the JWT",
     hint: null,
-  }, { "www-authenticate": `Bearer error="invalid_token", error_description="${message}"` });
+  }, { "www-authenticate": challenge });
 }
 
 /** What functions and policies may know of the request. Credentials are not for them. */

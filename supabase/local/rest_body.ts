@@ -1,5 +1,5 @@
 // Bodies of requests to the data API: text that PostgreSQL cannot keep is refused before it reaches
-// Lite, and strings that are meant as JSON are marked as such.
+// Lite, and strings and booleans that are meant as JSON are marked as such.
 
 import type { Lite, RestTarget } from "./lite.ts";
 
@@ -21,7 +21,7 @@ export async function readRestBody(
   if (!request.body || !/^application\/(?:[\w.+-]*\+)?json\b/i.test(type)) return request.body;
   const text = decode(await request.bytes());
   if (hasBadEscape(text)) throw new UnstorableError();
-  return await quoteJsonStrings(lite, request, text);
+  return await quoteJsonScalars(lite, request, text);
 }
 
 function decode(bytes: Uint8Array): string {
@@ -43,15 +43,15 @@ function hasBadEscape(json: string): boolean {
 }
 
 /**
- * Turns each string that is meant for a JSON column or argument into the JSON text of that string.
- * Lite hands such values to the database as they are, where `"x"` would be the text `x`, no JSON.
+ * Turns each string and boolean that is meant for a JSON column or argument into its JSON text. Lite
+ * hands such values to the database as they are, where `"x"` would be the text `x`, no JSON.
  */
-async function quoteJsonStrings(lite: Lite, request: Request, text: string): Promise<string> {
+async function quoteJsonScalars(lite: Lite, request: Request, text: string): Promise<string> {
   const [, rpc, name] = /^\/rest\/v1\/(rpc\/)?([^/]+)$/.exec(new URL(request.url).pathname) ?? [];
   const body = name && parseJson(text);
   const rows: unknown[] = Array.isArray(body) ? body : [body];
   const objects = rows.filter(isObject);
-  if (!name || !objects.some((row) => Object.values(row).some(isString))) return text;
+  if (!name || !objects.some((row) => Object.values(row).some(isScalar))) return text;
   const target: RestTarget = rpc
     ? { function: name, names: Object.keys(objects[0] ?? {}) }
     : { table: name };
@@ -59,7 +59,7 @@ async function quoteJsonStrings(lite: Lite, request: Request, text: string): Pro
   let changed = false;
   for (const row of objects) {
     for (const [key, value] of Object.entries(row)) {
-      if (!isString(value) || !jsonNames.has(key)) continue;
+      if (!isScalar(value) || !jsonNames.has(key)) continue;
       const json = JSON.stringify(value);
       // Of a table's values Lite takes one layer of JSON off; of arguments it does not.
       row[key] = rpc ? json : JSON.stringify(json);
@@ -82,6 +82,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isString(value: unknown): value is string {
-  return typeof value === "string";
+function isScalar(value: unknown): value is string | boolean {
+  return typeof value === "string" || typeof value === "boolean";
 }

@@ -1,7 +1,7 @@
 // Errors of the data API in PostgREST's shape and with its status codes.
 
 import { RelationNotFoundError } from "@supabase/lite";
-import { describeError } from "./auth/errors.ts";
+import { describeError } from "./log_errors.ts";
 
 /** Body of an error of PostgREST. */
 export interface RestError {

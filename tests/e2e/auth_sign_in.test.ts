@@ -102,7 +102,7 @@ Deno.test({
         assertEquals([...seen], [{ first_name: "Grace", provider: "email" }]);
       } finally {
         // The trigger first: it stands in the way of sign-ups that other tests make meanwhile.
-        await db.unsafe("drop trigger if exists probe_see on auth.users");
+        await db.unsafe("drop function probe_auth.see() cascade");
         await db.unsafe("drop schema probe_auth cascade");
       }
     }),
@@ -130,7 +130,7 @@ Deno.test({
         assertEquals(error?.message, "Database error saving new user");
         assertEquals([...await db`select 1 from auth.users where email = ${email}`], []);
       } finally {
-        await db.unsafe("drop trigger if exists probe_refuse on auth.users");
+        await db.unsafe("drop function probe_auth.refuse() cascade");
         await db.unsafe("drop schema probe_auth cascade");
       }
     }),

@@ -1,7 +1,8 @@
 // Making and changing accounts: what sign-up, invitation, administration and confirmation share.
 
 import postgres from "postgres";
-import { AuthError, describeError } from "./errors.ts";
+import { describeError } from "../log_errors.ts";
+import { AuthError } from "./errors.ts";
 import { runHook } from "./hooks.ts";
 import type { AuthService, Db } from "./service.ts";
 import { type Account, getById, mergeMetadata, type Metadata, updateUser } from "./users.ts";

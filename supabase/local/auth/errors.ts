@@ -1,7 +1,7 @@
 // Errors of `/auth/v1`, in the two shapes that clients ask for: the one of API version 2024-01-01,
 // and the older one for clients that name no version.
 
-import postgres from "postgres";
+import { describeError } from "../log_errors.ts";
 
 const VERSION_HEADER = "x-supabase-api-version";
 const VERSION = "2024-01-01";
@@ -50,15 +50,4 @@ export function failureResponse(thrown: unknown, request: Request): Response {
     new AuthError(500, "unexpected_failure", "Unexpected failure, please check server logs"),
     request,
   );
-}
-
-/**
- * What may be printed of an error: its kind and place. Messages of PostgreSQL quote the values of
- * rows, which are nobody's business but the caller's.
- */
-export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error;
-  if (!(error instanceof postgres.PostgresError)) return (error.stack ?? error.name).slice(0, 2000);
-  const place = /PL\/pgSQL function [^\n]* line \d+/.exec(error.where ?? "")?.[0];
-  return [error.name, error.code, error.constraint_name, place].filter(Boolean).join(" ");
 }

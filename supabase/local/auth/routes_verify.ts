@@ -2,11 +2,12 @@
 // that follows the link of a mail.
 
 import { z } from "zod";
+import { describeError } from "../log_errors.ts";
 import { confirmEmail } from "./accounts.ts";
 import { type AuthApp, clientOf } from "./app.ts";
 import { normalizeEmail, readBody, text } from "./body.ts";
 import { confirmEmailChange } from "./email_change.ts";
-import { AuthError, describeError, invalid } from "./errors.ts";
+import { AuthError, invalid } from "./errors.ts";
 import {
   hashCode,
   isCodeExpired,

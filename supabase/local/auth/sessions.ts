@@ -143,7 +143,7 @@ export async function issueTokens(
     select s.*, coalesce((
       select jsonb_agg(jsonb_build_object(
         'method', a.authentication_method,
-        'timestamp', extract(epoch from a.updated_at)::bigint
+        'timestamp', floor(extract(epoch from a.updated_at))::bigint
       ) order by a.updated_at desc, a.created_at desc)
       from auth.mfa_amr_claims as a where a.session_id = s.id
     ), '[]') as amr
