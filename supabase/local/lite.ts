@@ -114,7 +114,10 @@ function liteConfig(
       drivers: {
         email: {
           send: ({ to, subject, text = "" }: { to: string; subject: string; text?: string }) => {
-            context.outbox.add({ channel: "email", to, subject, text });
+            // Lite takes the site for the API.
+            const verify = (base: string) => new URL("/auth/v1/verify", base).href;
+            const corrected = text.replaceAll(verify(site_url), verify(context.apiUrl));
+            context.outbox.add({ channel: "email", to, subject, text: corrected });
             return Promise.resolve();
           },
         },

@@ -8,7 +8,7 @@ import { canOwnAuth, type OwnAuth, withOwnAuth } from "../support/own_auth.ts";
 
 /** Runs `work` with an Auth that takes this person's word from a GitHub of its own. */
 async function withGithub(
-  person: { id: number; email: string },
+  person: { id: number; email: string; verified?: boolean },
   work: (auth: OwnAuth) => Promise<void>,
 ): Promise<void> {
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
@@ -19,11 +19,17 @@ async function withGithub(
     if (pathname === "/api/v3/user") {
       return Response.json({ id: person.id, login: "ada", name: "Ada" });
     }
-    return Response.json([{ email: person.email, primary: true, verified: true }]);
+    return Response.json([{
+      email: person.email,
+      primary: true,
+      verified: person.verified ?? true,
+    }]);
   });
   const settings = parseAuthSettings(`
     [auth]
     site_url = "http://127.0.0.1:3000"
+    [auth.email]
+    enable_confirmations = true
     [auth.sessions]
     timebox = "168h"
     [auth.external.github]
@@ -132,6 +138,26 @@ Deno.test({
 
       assertEquals(refused.hash.includes("access_token"), false);
       assertEquals(refused.searchParams.get("error_code"), "user_banned");
+    });
+  },
+});
+
+Deno.test({
+  name: "an address that a provider has not verified is proved by mail (needs the embedded stack)",
+  ignore: !canOwnAuth,
+  fn: async () => {
+    const email = newEmail();
+    const person = { id: Math.floor(Math.random() * 1e9), email, verified: false };
+    await withGithub(person, async (auth) => {
+      const refused = await signIn(auth, {});
+      assertEquals(refused.searchParams.get("error_code"), "provider_email_needs_verification");
+      const { link } = auth.latestMail(email);
+      assertEquals(link.startsWith(`${auth.context.apiUrl}/auth/v1/verify?`), true);
+      const followed = await auth.send(new Request(link));
+      assertMatch(present(followed.headers.get("location")), /#access_token=/);
+
+      const home = await signIn(auth, {});
+      assertMatch(home.hash, /access_token=/);
     });
   },
 });

@@ -48,7 +48,9 @@ export async function confirmEmailChange(
   hash: string,
 ): Promise<boolean> {
   const { double_confirm_changes } = service.settings.email;
-  if (double_confirm_changes && account.email && account.email_change_confirm_status === 0) {
+  const { email, email_change } = account;
+  if (!email_change) throw new Error("A code for a change of address came without the address");
+  if (double_confirm_changes && email && account.email_change_confirm_status === 0) {
     const column = account.email_change_token_current === hash
       ? "email_change_token_current"
       : "email_change_token_new";
@@ -60,6 +62,6 @@ export async function confirmEmailChange(
     );
     return false;
   }
-  await changeEmail(service, tx, account, account.email_change ?? "");
+  await changeEmail(service, tx, account, email_change);
   return true;
 }
