@@ -1,6 +1,7 @@
 // What every function's app begins with: request id, log line, headers, CORS, the caller, and the
 // envelope for whatever goes wrong. Routes are added by each function's routes.ts.
 
+import { corsHeaders } from "@supabase/supabase-js/cors";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { requestId } from "hono/request-id";
@@ -73,7 +74,8 @@ export function newApp(deps: Deps, { name, publicPaths = [] }: AppOptions): Hono
     origin: (origin) =>
       deps.allowedOrigins.includes("*") || deps.allowedOrigins.includes(origin) ? origin : null,
     allowMethods: METHODS,
-    allowHeaders: ["authorization", "apikey", "content-type", "x-client-info", "x-request-id"],
+    // What the client library sends, in its own words, and what callers may add.
+    allowHeaders: [corsHeaders["Access-Control-Allow-Headers"] ?? "authorization", "x-request-id"],
     exposeHeaders: [
       "X-Request-Id",
       "Retry-After",

@@ -183,7 +183,11 @@ Deno.test("CORS lets configured origins in and no others", async () => {
   const allowed = await preflight("https://app.example");
   assertEquals(allowed.status, 204);
   assertEquals(allowed.headers.get("access-control-allow-origin"), "https://app.example");
-  assertMatch(allowed.headers.get("access-control-allow-headers") ?? "", /authorization/);
+  for (
+    const header of ["authorization", "apikey", "content-type", "x-client-info", "x-request-id"]
+  ) {
+    assertMatch(allowed.headers.get("access-control-allow-headers") ?? "", new RegExp(header));
+  }
   assertMatch(allowed.headers.get("access-control-allow-methods") ?? "", /POST/);
   for (const origin of ["https://evil.example", "https://app.example.evil", "null", ""]) {
     const refused = await preflight(origin);
