@@ -1,5 +1,9 @@
 // Everything that is checked without running the product: format, lint, types, schema drift, generated
 // types, the lists of who runs with more rights than its caller, advisors.
+//
+// `supabase db lint` is not among them: it needs the extension plpgsql_check, which PostgreSQL from npm
+// does not bring. What of its findings PostgreSQL itself can tell fails the loading of the declared
+// files (see createDeclared).
 // Usage: deno task check
 
 import { PROJECT } from "../supabase/local/cli.ts";
