@@ -68,40 +68,14 @@ export function planImport(bundle: ReadBundle, { sourceSystem, today }: PlanOpti
   const rows = new Map<string, PlannedRow>();
   const skipped: Record<string, number> = {};
   const errors: ImportError[] = [];
-  for (const { index, fullUrl, resource } of bundle.entries) {
-    const type = resource?.resourceType;
-    const fail = (path: string, message: string) =>
-      errors.push({ index, resource_type: resource && type ? type : null, path, message });
-    if (!resource || type === undefined || !isResourceType(type)) {
-      errors.push({ index, resource_type: null, ...NO_RESOURCE });
-      continue;
-    }
-    if (!isClinicalType(type) && type !== "Patient") {
-      skipped[type] = (skipped[type] ?? 0) + 1;
-      continue;
-    }
-    const namelessPath = namelessPaths.get(index);
-    if (namelessPath !== undefined) {
-      fail(namelessPath, "Does not say whom it is about");
-      continue;
-    }
-    const validation = validateResource(resource);
-    if ("fault" in validation) {
-      fail(validation.fault.path, validation.fault.message);
-      continue;
-    }
-    if (!isClinical(validation.resource)) continue;
-    const row = toRow(index, validation.resource, fullUrl, nameOf);
-    const earlier = rows.get(row.source_id);
-    if (earlier) {
-      errors.push({
-        index: earlier.index,
-        resource_type: earlier.resource_type,
-        path: `${earlier.resource_type}.id`,
-        message: "Has the same id as a later entry, which was taken instead",
-      });
-    }
-    rows.set(row.source_id, row);
+  for (const entry of bundle.entries) {
+    const found = readEntry(entry, namelessPaths.get(entry.index), nameOf);
+    if ("error" in found) errors.push(found.error);
+    if ("skipped" in found) skipped[found.skipped] = (skipped[found.skipped] ?? 0) + 1;
+    if (!("row" in found)) continue;
+    const earlier = rows.get(found.row.source_id);
+    if (earlier) errors.push(superseded(earlier));
+    rows.set(found.row.source_id, found.row);
   }
   return {
     source_system,
@@ -112,7 +86,43 @@ export function planImport(bundle: ReadBundle, { sourceSystem, today }: PlanOpti
   };
 }
 
-const NO_RESOURCE = { path: "resource", message: "Is not a resource of a type that FHIR R4 knows" };
+/** What an entry comes to; a Patient that is valid comes to nothing here. */
+type EntryOutcome =
+  | { row: PlannedRow }
+  | { skipped: string }
+  | { error: ImportError }
+  | Record<string, never>;
+
+function readEntry(
+  { index, fullUrl, resource }: BundleEntry,
+  namelessPath: string | undefined,
+  nameOf: NameOf,
+): EntryOutcome {
+  if (!resource || !isResourceType(resource.resourceType)) {
+    const message = "Is not a resource of a type that FHIR R4 knows";
+    return { error: { index, resource_type: null, path: "resource", message } };
+  }
+  const { resourceType: type } = resource;
+  if (!isClinicalType(type) && type !== "Patient") return { skipped: type };
+  const error = { index, resource_type: type };
+  if (namelessPath !== undefined) {
+    return { error: { ...error, path: namelessPath, message: "Does not say whom it is about" } };
+  }
+  const validation = validateResource(resource);
+  if ("fault" in validation) return { error: { ...error, ...validation.fault } };
+  if (!isClinical(validation.resource)) return {};
+  return { row: toRow(index, validation.resource, fullUrl, nameOf) };
+}
+
+/** Of two resources with one id the later is taken: bundles list versions in that order. */
+function superseded({ index, resource_type }: PlannedRow): ImportError {
+  return {
+    index,
+    resource_type,
+    path: `${resource_type}.id`,
+    message: "Has the same id as a later entry, which was taken instead",
+  };
+}
 
 function toRow(
   index: number,
