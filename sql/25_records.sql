@@ -382,9 +382,11 @@ declare
   v_caller constant uuid := private.require_live_session();
   v_id uuid;
 begin
+  -- The lock makes shares of one record wait for each other here: in the exclusion constraint two of
+  -- them would wait for one another, a deadlock.
   perform 1 from public.medical_records as r
     where r.id = p_record_id and r.patient_id = v_caller and r.deleted_at is null
-    for key share;
+    for no key update;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
