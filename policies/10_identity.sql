@@ -68,3 +68,7 @@ revoke all on table private.visible_profiles from public, anon, authenticated, s
 grant select on table private.visible_profiles to authenticated;
 revoke all on table public.public_profiles from public, anon, authenticated, service_role;
 grant select on table public.public_profiles to authenticated;
+
+-- Nobody reads or writes sign_in_failures but private.limit_sign_in_attempts.
+alter table private.sign_in_failures enable row level security;
+revoke all on table private.sign_in_failures from public, anon, authenticated, service_role;

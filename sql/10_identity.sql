@@ -440,6 +440,75 @@ create trigger on_auth_user_upgraded
   when (old.is_anonymous and not new.is_anonymous)
   execute function private.handle_user_upgrade();
 
+-- Sign-in attempts -------------------------------------------------------------------------------
+
+create table private.sign_in_failures (
+  user_id uuid not null references auth.users (id) on delete cascade,
+  method text not null,
+  failures integer not null,
+  window_started_at timestamptz not null,
+
+  primary key (user_id, method),
+  constraint sign_in_failures_method_check check (method in ('password', 'mfa')),
+  constraint sign_in_failures_failures_check check (failures between 1 and 5)
+);
+comment on table private.sign_in_failures is
+  'Failed attempts of an account within 300 seconds of the first. Not PHI.';
+
+create function private.limit_sign_in_attempts(p_event jsonb)
+  returns jsonb
+  language plpgsql
+  security definer -- runs as the Auth service, which has no rights on our tables
+  set search_path = ''
+as $$
+declare
+  v_limit constant integer := 5;
+  v_window constant interval := interval '300 seconds';
+  v_user constant uuid := (p_event ->> 'user_id')::uuid;
+  v_method constant text := case when p_event ? 'factor_id' then 'mfa' else 'password' end;
+  v_valid constant boolean := (p_event ->> 'valid')::boolean;
+  v_failures integer;
+begin
+  -- Attempts at once wait for each other here, or at the insert below.
+  select f.failures into v_failures
+  from private.sign_in_failures as f
+  where f.user_id = v_user and f.method = v_method and f.window_started_at > now() - v_window
+  for update;
+
+  -- A right password within the refused time counts for nothing, or guessing would go on.
+  if v_failures >= v_limit then
+    return jsonb_build_object(
+      'decision', 'reject',
+      'message', 'Too many failed attempts: try again in five minutes',
+      'should_logout_user', false
+    );
+  end if;
+  if v_valid then
+    delete from private.sign_in_failures as f where f.user_id = v_user and f.method = v_method;
+  else
+    insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
+    values (v_user, v_method, 1, now())
+    on conflict (user_id, method) do update set
+      failures = case
+        when f.window_started_at > now() - v_window then least(f.failures + 1, v_limit)
+        else 1
+      end,
+      window_started_at = case
+        when f.window_started_at > now() - v_window then f.window_started_at
+        else now()
+      end;
+  end if;
+  return jsonb_build_object('decision', 'continue');
+end;
+$$;
+comment on function private.limit_sign_in_attempts(jsonb) is
+  'Auth hook for password and multi-factor attempts: after five failures within 300 seconds of the '
+  'first, every attempt of the account by that method is refused until they are over, the right one '
+  'too. p_event: {user_id, valid, factor_id?}; returns {decision: continue | reject}.';
+revoke execute on function private.limit_sign_in_attempts(jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function private.limit_sign_in_attempts(jsonb) to supabase_auth_admin;
+
 -- RPC --------------------------------------------------------------------------------------------
 
 create function private.request_doctor_verification(
@@ -598,6 +667,48 @@ comment on function public.set_account_active(uuid, boolean, text) is
 revoke execute on function public.set_account_active(uuid, boolean, text)
   from public, anon, service_role;
 grant execute on function public.set_account_active(uuid, boolean, text) to authenticated;
+
+create function private.close_account()
+  returns void
+  language plpgsql
+  security definer -- ends what only functions may end, and sessions, which are Auth's
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.medical_record_shares as s set revoked_at = now()
+  where (s.patient_id = v_caller or s.shared_with_id = v_caller)
+    and s.revoked_at is null and s.expires_at > now();
+  update public.chart_sessions as c set closed_at = now()
+  where (c.patient_id = v_caller or c.viewer_id = v_caller)
+    and c.closed_at is null and c.expires_at > now();
+  update public.care_relationships as r
+  set status = 'ended', ends_at = now(), ended_reason = 'The account was closed'
+  where (r.patient_id = v_caller or r.member_id = v_caller)
+    and r.status in ('requested', 'active');
+  update public.profiles set is_active = false, is_public = false where id = v_caller;
+  perform private.write_audit('close_account', 'profile', v_caller, null);
+  delete from auth.sessions as s where s.user_id = v_caller;
+end;
+$$;
+comment on function private.close_account() is 'Body of public.close_account.';
+revoke execute on function private.close_account() from public, anon, service_role;
+grant execute on function private.close_account() to authenticated;
+
+create function public.close_account()
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.close_account()
+$$;
+comment on function public.close_account() is
+  'The caller closes their own account: shares, charts and care end, every session ends, and the '
+  'account is locked. Nothing is erased, as records must be kept; an administrator can unlock it. '
+  'Errors: PT401 unauthenticated.';
+revoke execute on function public.close_account() from public, anon, service_role;
+grant execute on function public.close_account() to authenticated;
 
 create function private.grant_account(p_user_id uuid, p_grant text)
   returns void

@@ -673,6 +673,7 @@ export type Database = {
       };
     };
     Functions: {
+      "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
       "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
       "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };

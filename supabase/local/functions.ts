@@ -41,6 +41,8 @@ function functionEnv(context: StackContext): Record<string, string> {
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: context.keys.publishable }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: context.keys.secret }),
     SUPABASE_JWKS: JSON.stringify({ keys: [publicKey(context)] }),
+    // On a machine of one's own, pages from anywhere may be tried.
+    ALLOWED_ORIGINS: Deno.env.get("ALLOWED_ORIGINS") ?? "*",
   };
 }
 

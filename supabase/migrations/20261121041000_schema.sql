@@ -56,6 +56,19 @@ CREATE TABLE "private"."record_uploads" (
 ALTER TABLE "private"."record_uploads"
   ENABLE ROW LEVEL SECURITY;
 
+CREATE TABLE "private"."sign_in_failures" (
+  "user_id"           uuid                     NOT NULL,
+  "method"            text                     NOT NULL,
+  "failures"          integer                  NOT NULL,
+  "window_started_at" timestamp with time zone NOT NULL,
+  CONSTRAINT "sign_in_failures_failures_check" CHECK (((failures >= 1) AND (failures <= 5))),
+  CONSTRAINT "sign_in_failures_method_check" CHECK ((method = ANY (ARRAY['password'::text, 'mfa'::text]))),
+  CONSTRAINT "sign_in_failures_pkey" PRIMARY KEY (user_id, method)
+);
+
+ALTER TABLE "private"."sign_in_failures"
+  ENABLE ROW LEVEL SECURITY;
+
 CREATE TABLE "public"."account_grants" (
   "id"         uuid                     NOT NULL DEFAULT gen_random_uuid(),
   "user_id"    uuid                     NOT NULL,
@@ -676,6 +689,31 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.close_account()
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.medical_record_shares as s set revoked_at = now()
+  where (s.patient_id = v_caller or s.shared_with_id = v_caller)
+    and s.revoked_at is null and s.expires_at > now();
+  update public.chart_sessions as c set closed_at = now()
+  where (c.patient_id = v_caller or c.viewer_id = v_caller)
+    and c.closed_at is null and c.expires_at > now();
+  update public.care_relationships as r
+  set status = 'ended', ends_at = now(), ended_reason = 'The account was closed'
+  where (r.patient_id = v_caller or r.member_id = v_caller)
+    and r.status in ('requested', 'active');
+  update public.profiles set is_active = false, is_public = false where id = v_caller;
+  perform private.write_audit('close_account', 'profile', v_caller, null);
+  delete from auth.sessions as s where s.user_id = v_caller;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.close_chart (
   p_id uuid
 )
@@ -1174,6 +1212,55 @@ CREATE OR REPLACE FUNCTION private.like_escape (
   SET search_path TO ''
   AS $function$
   select replace(replace(replace(p_text, '\', '\\'), '%', '\%'), '_', '\_')
+$function$;
+
+CREATE OR REPLACE FUNCTION private.limit_sign_in_attempts (
+  p_event jsonb
+)
+  RETURNS jsonb
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_limit constant integer := 5;
+  v_window constant interval := interval '300 seconds';
+  v_user constant uuid := (p_event ->> 'user_id')::uuid;
+  v_method constant text := case when p_event ? 'factor_id' then 'mfa' else 'password' end;
+  v_valid constant boolean := (p_event ->> 'valid')::boolean;
+  v_failures integer;
+begin
+  -- Attempts at once wait for each other here, or at the insert below.
+  select f.failures into v_failures
+  from private.sign_in_failures as f
+  where f.user_id = v_user and f.method = v_method and f.window_started_at > now() - v_window
+  for update;
+
+  -- A right password within the refused time counts for nothing, or guessing would go on.
+  if v_failures >= v_limit then
+    return jsonb_build_object(
+      'decision', 'reject',
+      'message', 'Too many failed attempts: try again in five minutes',
+      'should_logout_user', false
+    );
+  end if;
+  if v_valid then
+    delete from private.sign_in_failures as f where f.user_id = v_user and f.method = v_method;
+  else
+    insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
+    values (v_user, v_method, 1, now())
+    on conflict (user_id, method) do update set
+      failures = case
+        when f.window_started_at > now() - v_window then least(f.failures + 1, v_limit)
+        else 1
+      end,
+      window_started_at = case
+        when f.window_started_at > now() - v_window then f.window_started_at
+        else now()
+      end;
+  end if;
+  return jsonb_build_object('decision', 'continue');
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.live_account (
@@ -2264,6 +2351,16 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION public.close_account()
+  RETURNS void
+  LANGUAGE sql
+  SET search_path TO ''
+  AS $function$
+  select private.close_account()
+$function$;
+
+REVOKE ALL ON FUNCTION "public"."close_account"() FROM PUBLIC, "anon", "service_role";
+
 CREATE OR REPLACE FUNCTION public.close_chart (
   p_id uuid
 )
@@ -2636,6 +2733,9 @@ CREATE OR REPLACE FUNCTION public.why_can_see (
 $function$;
 
 REVOKE ALL ON FUNCTION "public"."why_can_see"(uuid, uuid) FROM PUBLIC, "anon", "service_role";
+
+ALTER TABLE "private"."sign_in_failures"
+  ADD CONSTRAINT "sign_in_failures_user_id_fkey" FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE;
 
 ALTER TABLE "public"."audit_events"
   ADD CONSTRAINT "audit_events_action_check" CHECK ((action ~ '^[a-z]+(_[a-z]+)*$'::text));
@@ -3335,6 +3435,8 @@ COMMENT ON FUNCTION "private"."changed_values"(jsonb, jsonb, text[]) IS 'The mem
 
 COMMENT ON FUNCTION "private"."chart_patient_ids"(text) IS 'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a caregiver''s where the patient gave that scope. Without a scope: whatever the scopes, which is enough for the registry.';
 
+COMMENT ON FUNCTION "private"."close_account"() IS 'Body of public.close_account.';
+
 COMMENT ON FUNCTION "private"."close_chart"(uuid) IS 'Body of public.close_chart.';
 
 COMMENT ON FUNCTION "private"."complete_record_upload"(uuid) IS 'Gives a record the file of a checked upload; repeating it changes nothing. Errors: PT409 already_uploaded or upload_missing.';
@@ -3368,6 +3470,8 @@ COMMENT ON FUNCTION "private"."is_verified_doctor"() IS 'Whether the caller is a
 COMMENT ON FUNCTION "private"."letters"(text) IS 'The letters of a name in lower case: how names are compared between systems.';
 
 COMMENT ON FUNCTION "private"."like_escape"(text) IS 'Makes a text match itself in LIKE and ILIKE.';
+
+COMMENT ON FUNCTION "private"."limit_sign_in_attempts"(jsonb) IS 'Auth hook for password and multi-factor attempts: after five failures within 300 seconds of the first, every attempt of the account by that method is refused until they are over, the right one too. p_event: {user_id, valid, factor_id?}; returns {decision: continue | reject}.';
 
 COMMENT ON FUNCTION "private"."live_account"(jsonb) IS 'The account of a token''s claims, in one row, while its session exists and it is not locked; no row otherwise. For definer functions only.';
 
@@ -3445,6 +3549,8 @@ COMMENT ON FUNCTION "private"."writable_record"(uuid) IS 'The patient of a recor
 
 COMMENT ON FUNCTION "private"."write_audit"(text, text, uuid, uuid, text, jsonb) IS 'Writes one audit row for the caller. Only definer functions call it: whoever could call it directly could forge a trail.';
 
+COMMENT ON FUNCTION "public"."close_account"() IS 'The caller closes their own account: shares, charts and care end, every session ends, and the account is locked. Nothing is erased, as records must be kept; an administrator can unlock it. Errors: PT401 unauthenticated.';
+
 COMMENT ON FUNCTION "public"."close_chart"(uuid) IS 'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."delete_medical_record"(uuid) IS 'The patient deletes a record: nobody else sees it from now on; it can be restored until retention removes it. Deleting twice changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
@@ -3497,6 +3603,8 @@ COMMENT ON TABLE "private"."rate_limits" IS 'Token buckets, one a key. Not PHI: 
 
 COMMENT ON TABLE "private"."record_uploads" IS 'A file that was announced for a record, with what it was declared to be. PHI: the file name. Open means neither completed nor rejected; the upload itself must come before expires_at.';
 
+COMMENT ON TABLE "private"."sign_in_failures" IS 'Failed attempts of an account within 300 seconds of the first. Not PHI.';
+
 COMMENT ON TABLE "public"."account_grants" IS 'Capabilities of an account beside its role, given and taken by administrators.';
 
 COMMENT ON TABLE "public"."audit_events" IS 'The audit trail (45 CFR 164.312(b)): one row a change, an opening or a download of a person''s data. PHI: the values say what changed. No foreign keys: the trail outlives what it speaks of.';
@@ -3548,6 +3656,10 @@ REVOKE ALL ON FUNCTION "private"."changed_values"(jsonb, jsonb, text[]) FROM PUB
 REVOKE ALL ON FUNCTION "private"."chart_patient_ids"(text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."chart_patient_ids"(text) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."close_account"() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."close_account"() TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."close_chart"(uuid) FROM PUBLIC;
 
@@ -3602,6 +3714,10 @@ REVOKE ALL ON FUNCTION "private"."letters"(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."like_escape"(text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."like_escape"(text) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."limit_sign_in_attempts"(jsonb) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."limit_sign_in_attempts"(jsonb) TO "supabase_auth_admin";
 
 REVOKE ALL ON FUNCTION "private"."live_account"(jsonb) FROM PUBLIC;
 
@@ -3733,6 +3849,12 @@ REVOKE ALL ON FUNCTION "private"."writable_record"(uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."write_audit"(text, text, uuid, uuid, text, jsonb) FROM PUBLIC;
 
+GRANT EXECUTE ON FUNCTION "public"."close_account"() TO "authenticated";
+
+REVOKE ALL ON FUNCTION "public"."close_account"() FROM "postgres";
+
+GRANT EXECUTE ON FUNCTION "public"."close_account"() TO "postgres";
+
 GRANT EXECUTE ON FUNCTION "public"."close_chart"(uuid) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "public"."close_chart"(uuid) FROM "postgres";
@@ -3859,7 +3981,7 @@ REVOKE ALL ON FUNCTION "public"."why_can_see"(uuid, uuid) FROM "postgres";
 
 GRANT EXECUTE ON FUNCTION "public"."why_can_see"(uuid, uuid) TO "postgres";
 
-GRANT USAGE ON SCHEMA "private" TO "authenticated", "rate_limit_worker", "records_worker";
+GRANT USAGE ON SCHEMA "private" TO "authenticated", "rate_limit_worker", "records_worker", "supabase_auth_admin";
 
 REVOKE ALL ON SEQUENCE "public"."audit_events_id_seq" FROM "postgres";
 
