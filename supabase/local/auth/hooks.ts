@@ -3,6 +3,7 @@
 
 import type postgres from "postgres";
 import { z } from "zod";
+import { describeError } from "../log_errors.ts";
 import { AuthError } from "./errors.ts";
 import type { AuthService, Db } from "./service.ts";
 import type { AuthSettings } from "./settings.ts";
@@ -88,6 +89,7 @@ async function call(tx: Db, uri: string, input: Record<string, unknown>): Promis
         `Failed to reach hook within maximum time of ${TIMEOUT_MS / 1000} seconds`,
       );
     }
+    console.error(`auth: hook ${uri} failed: ${describeError(error)}`);
     throw new AuthError(500, "unexpected_failure", `Error running hook URI: ${uri}`);
   }
 }
