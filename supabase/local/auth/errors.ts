@@ -30,6 +30,11 @@ export function invalid(message: string, status = 400): AuthError {
   return new AuthError(status, "validation_failed", message);
 }
 
+/** Sign-in by phone needs an SMS provider, which the project has none of. */
+export function phoneDisabled(): AuthError {
+  return new AuthError(400, "phone_provider_disabled", "Phone signups are disabled");
+}
+
 /** Answers a failure in the shape of the version that `request` names. */
 export function errorResponse(error: AuthError, request: Request): Response {
   const { status, code, message, extra } = error;

@@ -7,11 +7,10 @@ import { type AuthApp, clientOf } from "./app.ts";
 import { metadata, normalizeEmail, pkceFields, readBody, text } from "./body.ts";
 import { requireCaller } from "./caller.ts";
 import { changeEmailMails } from "./email_change.ts";
-import { AuthError, invalid } from "./errors.ts";
+import { AuthError, invalid, phoneDisabled } from "./errors.ts";
 import { issueCode, type Mail, sendMail } from "./one_time.ts";
 import { hashRandomPassword } from "./passwords.ts";
 import { redirectTarget } from "./redirects.ts";
-import { phoneDisabled } from "./routes_sign_in.ts";
 import type { AuthService } from "./service.ts";
 import { type Account, findByEmail, isConfirmed } from "./users.ts";
 

@@ -11,7 +11,7 @@ import {
 } from "./accounts.ts";
 import { type AuthApp, clientOf } from "./app.ts";
 import { metadata, normalizeEmail, pkceFields, readBody, text } from "./body.ts";
-import { AuthError, invalid } from "./errors.ts";
+import { AuthError, invalid, phoneDisabled } from "./errors.ts";
 import { askHook } from "./hooks.ts";
 import { isLiteFlow, type LiteAuth } from "./lite_oauth.ts";
 import { type Challenge, issueCode, type Mail, sendMail } from "./one_time.ts";
@@ -87,11 +87,6 @@ export function addSignInRoutes(app: AuthApp, service: AuthService, lite: LiteAu
 
 function signUpDisabled(): AuthError {
   return new AuthError(422, "signup_disabled", "Signups not allowed for this instance");
-}
-
-/** Sign-in by phone needs an SMS provider, which the project has none of. */
-export function phoneDisabled(): AuthError {
-  return new AuthError(400, "phone_provider_disabled", "Phone signups are disabled");
 }
 
 interface SignUp extends Challenge {

@@ -6,11 +6,10 @@ import type { AuthApp } from "./app.ts";
 import { metadata, normalizeEmail, pkceFields, readBody, text } from "./body.ts";
 import { type Caller, requireCaller } from "./caller.ts";
 import { changeEmailMails } from "./email_change.ts";
-import { AuthError, invalid } from "./errors.ts";
+import { AuthError, invalid, phoneDisabled } from "./errors.ts";
 import { hashCode, isCodeExpired, type Mail, sendMail } from "./one_time.ts";
 import { checkPasswordStrength, hashPassword, isPassword } from "./passwords.ts";
 import { redirectTarget } from "./redirects.ts";
-import { phoneDisabled } from "./routes_sign_in.ts";
 import type { AuthService, Db } from "./service.ts";
 import {
   findByEmail,

@@ -7,7 +7,7 @@ import { confirmEmail } from "./accounts.ts";
 import { type AuthApp, clientOf } from "./app.ts";
 import { normalizeEmail, readBody, text } from "./body.ts";
 import { confirmEmailChange } from "./email_change.ts";
-import { AuthError, invalid } from "./errors.ts";
+import { AuthError, invalid, phoneDisabled } from "./errors.ts";
 import {
   hashCode,
   isCodeExpired,
@@ -17,7 +17,6 @@ import {
   type TokenColumn,
 } from "./one_time.ts";
 import { redirectTarget } from "./redirects.ts";
-import { phoneDisabled } from "./routes_sign_in.ts";
 import type { AuthService, ClientInfo, Db } from "./service.ts";
 import { startSession, type TokenResponse } from "./sessions.ts";
 import { type Account, isBanned, isConfirmed, lockUser, updateUser } from "./users.ts";
