@@ -329,7 +329,7 @@ select is(
     )), ', ')
     from unnest(array[0, 1, 100, 101, -1, null]) as n
   ),
-  '0 PT400 invalid_request, 1 , 100 , 101 PT400 invalid_request, -1 PT400 invalid_request, '
+  '0 PT400 invalid_request, 1 done, 100 done, 101 PT400 invalid_request, -1 PT400 invalid_request, '
     || 'PT400 invalid_request',
   'a page has 1 to 100 rows'
 );

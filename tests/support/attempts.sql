@@ -83,7 +83,15 @@ begin
       end if;
       if p_statement ~* '^\s*select' then
         execute format(
-          'select coalesce(string_agg(v::text, '', '' order by v::text), ''nothing'') from (%s) as q (v)',
+          $sql$
+            select coalesce(
+              string_agg(
+                case pg_typeof(v) when 'void'::regtype then 'done' else v::text end, ', ' order by v::text
+              ),
+              'nothing'
+            )
+            from (%s) as q (v)
+          $sql$,
           p_statement
         ) into v_outcome;
       else
@@ -116,6 +124,7 @@ end;
 $$;
 comment on function tests.attempt(text, text, text) is
   'Runs a statement as somebody and undoes it. Answers the rows of a select, sorted, as one text '
-  '(nothing: none), the number of rows that another statement wrote, or the SQLSTATE that refused it '
-  'and by what: our code, a grant, or a policy. The actor is a handle (doc, or doc@aal1 for another '
-  'level than usual), anon, or a role; p_standing is for tests.set_standing. To be called as the owner.';
+  '(nothing: none; done: of a function that returns void), the number of rows that another statement '
+  'wrote, or the SQLSTATE that refused it and by what: our code, a grant, or a policy. The actor is a '
+  'handle (doc, or doc@aal1 for another level than usual), anon, or a role; p_standing is live or what '
+  'tests.set_standing takes. To be called as the owner.';
