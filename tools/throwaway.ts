@@ -1,6 +1,7 @@
 // Servers and folders that nobody will miss: free ports, temporary folders that PostgreSQL may enter,
 // clusters that live as long as one piece of work. Interrupting the program clears them away, too.
 
+import { tmpdir } from "node:os";
 import { join } from "@std/path";
 import { ensureTemplate } from "../supabase/local/database.ts";
 import { startCluster, stopCluster } from "../supabase/local/postgres.ts";
@@ -8,21 +9,34 @@ import { startCluster, stopCluster } from "../supabase/local/postgres.ts";
 /** Server settings for data that may be lost: nothing waits for a disk. */
 export const FORGETFUL = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
 
+/** Ports below those from which systems number outgoing connections, so that none of them is taken. */
+const [FIRST_PORT, PORTS] = [20_000, 12_000];
+
 /**
- * Finds a TCP port on loopback that nobody listens on.
- *
- * It lies below the range from which systems number outgoing connections, so that none of those
- * takes it between this call and the server's start.
+ * Finds a TCP port on loopback that nobody listens on. Ports are given in turn, by a number that all
+ * programs of the user share, so that no other test gets the same port before it is listened on.
  */
 export function freePort(): number {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    try {
-      Deno.listen({ hostname: "127.0.0.1", port }).close();
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
+  const path = join(tmpdir(), `beautiful-life-port-${Deno.uid() ?? 0}`);
+  const turn = Deno.openSync(path, { create: true, write: true });
+  try {
+    turn.lockSync(true);
+    let port = Number(Deno.readTextFileSync(path)) || FIRST_PORT;
+    do port = FIRST_PORT + (port + 1 - FIRST_PORT) % PORTS; while (!isFree(port));
+    Deno.writeTextFileSync(path, String(port));
+    return port;
+  } finally {
+    turn.close();
+  }
+}
+
+function isFree(port: number): boolean {
+  try {
+    Deno.listen({ hostname: "127.0.0.1", port }).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return false;
+    throw error;
   }
 }
 

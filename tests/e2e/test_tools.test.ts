@@ -147,6 +147,21 @@ Deno.test("a test run without tests fails", async () => {
   assertEquals(code, 1);
 });
 
+Deno.test("free ports are given once, to whomever asks at the same time", async () => {
+  const code = `import { freePort } from "./tools/throwaway.ts";
+    console.log(Array.from({ length: 200 }, freePort).join(" "));`;
+  const asked = await Promise.all(Array.from({ length: 3 }, async () => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", code],
+      cwd: PROJECT,
+    }).output();
+    return new TextDecoder().decode(stdout).trim().split(" ");
+  }));
+  const ports = asked.flat();
+  assertEquals(ports.length, 600);
+  assertEquals(new Set(ports).size, 600);
+});
+
 Deno.test("a report that was not written is a failure", () => {
   assertEquals(readOutcome("", 1), { passed: 0, failed: 1 });
 });
