@@ -22,13 +22,17 @@ export async function adviseOn(database: Database): Promise<Finding[]> {
   ]);
   const { results }: { results: Finding[] } = JSON.parse(stdout);
   const closed = await closedTables(database);
+  const inner = await innerFunctions(database);
   return results.filter(({ name, metadata }) => {
     // Nothing has queried a scratch database, so that every index is unused.
     if (name === "unused_index") return false;
     // Row level security without a policy is the way a table is closed; what would be wrong is a
     // grant beside it, which promises what no policy allows.
-    const table = `${metadata.schema}.${metadata.name}`;
-    return !(name === "rls_enabled_no_policy" && closed.has(table));
+    const object = `${metadata.schema}.${metadata.name}`;
+    if (name === "rls_enabled_no_policy") return !closed.has(object);
+    // These have the search_path of the definer function around them.
+    if (name === "function_search_path_mutable") return !inner.has(object);
+    return true;
   });
 }
 
@@ -43,6 +47,21 @@ async function closedTables(database: Database): Promise<Set<string>> {
         select from unnest(array['anon', 'authenticated', 'service_role']) as role
         where has_any_column_privilege(role, c.oid, 'select, insert, update, references')
           or has_table_privilege(role, c.oid, 'delete, truncate, trigger')
+      )`;
+    return new Set(rows.map((row) => row.name));
+  });
+}
+
+/** Names of the functions that run with the caller's rights and that only their owner may call. */
+async function innerFunctions(database: Database): Promise<Set<string>> {
+  return await asSuperuser(database, async (sql) => {
+    const rows = await sql<{ name: string }[]>`
+      select format('%s.%s', n.nspname, p.proname) as name
+      from pg_catalog.pg_proc as p
+      join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+      where not p.prosecdef and not exists (
+        select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+        where a.grantee <> p.proowner
       )`;
     return new Set(rows.map((row) => row.name));
   });

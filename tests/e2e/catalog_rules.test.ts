@@ -76,6 +76,10 @@ const BREACHES: [breach: string, rule: string][] = [
   [planted("security definer"), "every function has an empty search_path"],
   [planted("set search_path = public"), "every function has an empty search_path"],
   [
+    `${planted("")} grant execute on function private.planted to authenticated`,
+    "every function has an empty search_path",
+  ],
+  [
     `${planted("set search_path = ''")} comment on function private.planted is null`,
     "every function has a comment",
   ],
