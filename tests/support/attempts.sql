@@ -31,6 +31,18 @@ $$;
 comment on function tests.state() is
   'A digest of every row of the product, the audit trail and the list of files included.';
 
+create function tests.names()
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path = ''
+as $$
+  select jsonb_object_agg(p.id, p.display_name) from public.profiles as p
+$$;
+comment on function tests.names() is
+  'The display names of all accounts by id, so that rows read by somebody can be told apart.';
+
 create function tests.set_standing(p_handle text, p_standing text)
   returns void
   language plpgsql
