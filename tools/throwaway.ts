@@ -1,5 +1,5 @@
 // Servers and folders that nobody will miss: free ports, temporary folders that PostgreSQL may enter,
-// clusters that live as long as one piece of work. Interrupting the program clears them away, too.
+// clusters that live as long as one piece of work. An early end of the program clears them away, too.
 
 import { tmpdir } from "node:os";
 import { join } from "@std/path";
@@ -83,15 +83,15 @@ async function allDone(promises: Promise<unknown>[]): Promise<void> {
   }
 }
 
-/** What is to be cleared away, newest last; a signal runs all of it in reverse. */
+/** What is to be cleared away, newest last; an early end runs all of it in reverse. */
 const pending: (() => Promise<void>)[] = [];
 
-/** Runs `work` and then `cleanup`, also when `work` throws or the program is interrupted. */
+/** Runs `work` and then `cleanup`, also when `work` throws or the program ends early. */
 export async function withCleanup<T>(
   work: () => Promise<T>,
   cleanup: () => Promise<void>,
 ): Promise<T> {
-  if (pending.length === 0) listenForSignals(true);
+  if (pending.length === 0) watchForEarlyEnd(true);
   pending.push(cleanup);
   try {
     return await work();
@@ -101,22 +101,36 @@ export async function withCleanup<T>(
     if (at >= 0) {
       pending.splice(at, 1);
       await cleanup();
-      if (pending.length === 0) listenForSignals(false);
+      if (pending.length === 0) watchForEarlyEnd(false);
     }
   }
 }
 
-function listenForSignals(on: boolean): void {
+/** A signal, or an error that nobody catches, would end the program and leave its servers. */
+function watchForEarlyEnd(on: boolean): void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   for (const signal of signals) {
-    if (on) Deno.addSignalListener(signal, clearAway);
-    else Deno.removeSignalListener(signal, clearAway);
+    if (on) Deno.addSignalListener(signal, interrupted);
+    else Deno.removeSignalListener(signal, interrupted);
   }
+  if (on) globalThis.addEventListener("unhandledrejection", failed);
+  else globalThis.removeEventListener("unhandledrejection", failed);
+}
+
+async function interrupted(): Promise<void> {
+  await clearAway();
+  Deno.exit(130);
+}
+
+async function failed(event: PromiseRejectionEvent): Promise<void> {
+  event.preventDefault();
+  console.error("Uncaught", event.reason);
+  await clearAway();
+  Deno.exit(1);
 }
 
 async function clearAway(): Promise<void> {
   for (const cleanup of pending.splice(0).reverse()) {
     await cleanup().catch((error) => console.error(error));
   }
-  Deno.exit(130);
 }

@@ -1,6 +1,6 @@
 // The test tools themselves: a runner that calls a failure a success would make every other test moot.
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { PROJECT } from "../../supabase/local/cli.ts";
 import { adminConnection, createDatabase } from "../../supabase/local/database.ts";
@@ -160,6 +160,31 @@ Deno.test("free ports are given once, to whomever asks at the same time", async 
   const ports = asked.flat();
   assertEquals(ports.length, 600);
   assertEquals(new Set(ports).size, 600);
+});
+
+Deno.test("a program that ends early leaves neither server nor folder", async () => {
+  const ends = { interrupted: "", failed: 'Promise.reject(new Error("nobody catches this"));' };
+  for (const [how, failure] of Object.entries(ends)) {
+    const code = `import { withCluster, withFolder } from "./tools/throwaway.ts";
+      await withFolder((folder) => withCluster(async (port) => {
+        console.log(JSON.stringify({ folder, port }));
+        ${failure}
+        await new Promise(() => setInterval(() => {}, 1000));
+      }));`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["eval", "-q", code],
+      cwd: PROJECT,
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const { folder, port } = JSON.parse((await lines.read()).value ?? "");
+    if (how === "interrupted") child.kill("SIGINT");
+    assertEquals((await child.status).code, how === "interrupted" ? 130 : 1);
+    await lines.cancel();
+    await assertRejects(() => Deno.stat(folder), Deno.errors.NotFound);
+    await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port }));
+  }
 });
 
 Deno.test("a report that was not written is a failure", () => {
