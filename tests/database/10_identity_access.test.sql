@@ -253,17 +253,7 @@ select tests.act_as_owner();
 
 -- Columns ----------------------------------------------------------------------------------------
 
-create function pg_temp.writable(p_table text, p_verb text, p_actor text) returns text language sql as $$
-  select string_agg(a.attname, ', ' order by a.attnum)
-  from pg_attribute as a
-  where a.attrelid = p_table::regclass and a.attnum > 0 and not a.attisdropped
-    and tests.attempt(p_actor, case p_verb
-      when 'update' then format('update %s set %I = default', p_table, a.attname)
-      else format('insert into %s (%I) values (default)', p_table, a.attname)
-    end) <> '42501 grant'
-$$;
-
-select is(pg_temp.writable(table_name, verb, actor), columns,
+select is(tests.writable_columns(actor, table_name::regclass, verb), columns,
   format('%s: columns that %s may %s', table_name, actor, verb))
 from (values
   ('public.profiles', 'update', 'display_name, avatar_path, bio, is_public, locale, timezone'),

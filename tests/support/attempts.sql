@@ -140,3 +140,20 @@ comment on function tests.attempt(text, text, text) is
   'wrote, or the SQLSTATE that refused it and by what: our code, a grant, or a policy. The actor is a '
   'handle (doc, or doc@aal1 for another level than usual), anon, or a role; p_standing is live or what '
   'tests.set_standing takes. To be called as the owner.';
+
+create function tests.writable_columns(p_actor text, p_table regclass, p_verb text)
+  returns text
+  language sql
+  set search_path = ''
+as $$
+  select string_agg(a.attname, ', ' order by a.attnum)
+  from pg_catalog.pg_attribute as a
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped
+    and tests.attempt(p_actor, case p_verb
+      when 'update' then format('update %s set %I = default', p_table, a.attname)
+      when 'insert' then format('insert into %s (%I) values (default)', p_table, a.attname)
+    end) <> '42501 grant'
+$$;
+comment on function tests.writable_columns(text, regclass, text) is
+  'The columns that somebody may insert or update as far as grants decide, in their order, each tried; '
+  'null for none.';
