@@ -1,0 +1,405 @@
+// The story itself: a patient's record from sign-up to a doctor's open chart, each step a request of
+// an ordinary client, and at the end who could see what.
+
+import { SAMPLES, sha256 } from "../../tests/fixtures/files.ts";
+import {
+  type AccessRow,
+  HEAD,
+  isAsExpected,
+  look,
+  NOTHING,
+  type Target,
+  toCells,
+} from "./access.ts";
+import { Narrator, tableLines } from "./narrator.ts";
+import { callRecords, granted, outcome } from "./outcome.ts";
+import { makeAdministrator, type Person, signInAgain, signUp, useSecondFactor } from "./people.ts";
+import type { RunningStack } from "./stack.ts";
+
+/** What the story is about. */
+interface StoryInput {
+  stack: RunningStack;
+  /** Text of a FHIR R4 Bundle about one patient. */
+  bundle: string;
+  /** First name of that patient. */
+  patientName: string;
+  print: (line: string) => void;
+}
+
+/** Answer of an import. */
+interface Imported {
+  imported: number;
+  updated: number;
+  unchanged: number;
+  skipped: Record<string, number>;
+  error_count: number;
+}
+
+/** What the last column means; all but the first and the last are names that why_can_see gives. */
+const RULES = [
+  "owner        the data is the patient's own",
+  "share        the patient shares this one record, until a day",
+  "care_doctor  the patient accepted the doctor, who may open the chart; alone it shows nothing",
+  "open_chart   shows all for 60 minutes, to a session with two factors",
+  "none         no rule applies, and every id is answered as one that nobody has",
+];
+
+const DAY_MS = 86_400_000;
+const BUCKET = "medical-records";
+
+/** Tells the story; answers whether everything went as it must. */
+export async function tellStory(input: StoryInput): Promise<boolean> {
+  const told = new Narrator(input.print);
+  const story = new Story(input, told);
+  const patient = await story.patientSignsUp();
+  const total = await story.patientImportsHistory(patient);
+  const target = await story.patientUploadsScan(patient, total + 1);
+  await story.relativeSeesOneRecord(patient, target);
+  await story.shareExpires(patient, target);
+  const doctor = await story.doctorIsVerified(target);
+  await story.patientAcceptsDoctor(patient, doctor, target);
+  await story.doctorReads(doctor, target);
+  await story.strangerSeesNothing(target);
+  await story.patientReadsLog(patient, target);
+  await story.doctorLeaves(doctor, target);
+  story.printTable(total + 1);
+  return told.end();
+}
+
+class Story {
+  #stack: RunningStack;
+  #input: StoryInput;
+  #told: Narrator;
+  #rows: AccessRow[] = [];
+
+  constructor(input: StoryInput, told: Narrator) {
+    this.#input = input;
+    this.#stack = input.stack;
+    this.#told = told;
+  }
+
+  async patientSignsUp(): Promise<Person> {
+    const told = this.#told;
+    told.chapter(`${this.#input.patientName} signs up as a patient`);
+    told.did("supabase.auth.signUp({ email, password, options: { data: { display_name } } })");
+    const patient = await signUp(this.#stack, this.#input.patientName);
+    const { client } = patient;
+    const [profile] = await granted(client.from("profiles").select("role, is_verified"));
+    told.expect(`the profile says: role ${profile?.role}`, profile?.role === "patient");
+    const registry = await granted(client.from("patients").select("id, last_name"));
+    told.expect(
+      "the registry has a row for the patient, still empty",
+      registry.length === 1 && registry[0]?.last_name === null,
+    );
+    return patient;
+  }
+
+  /** Answers the number of records that the history makes. */
+  async patientImportsHistory({ client, name }: Person): Promise<number> {
+    const told = this.#told;
+    const { bundle } = this.#input;
+    const kilobytes = Math.ceil(bundle.length / 1000);
+    told.chapter(`${name} imports the hospital history, a FHIR R4 bundle of ${kilobytes} kB`);
+    told.did('supabase.functions.invoke("records/import", { body: bundle })');
+    const first = await callRecords<Imported>(client, "import", bundle);
+    if (!first.data) throw new Error(`The import is refused: ${first.refusal}, ${first.detail}`);
+    const { imported, skipped, error_count } = first.data;
+    told.expect(`${imported} resources became records`, imported > 1);
+    const left = Object.entries(skipped).map(([type, count]) => `${count} ${type}`).join(", ");
+    told.tell(`no record is made of: ${left || "nothing was left out"}`);
+    if (error_count > 0) told.tell(`${error_count} resources were not valid and are left out`);
+    const newest = await granted(
+      client.from("medical_records").select("title, record_type, record_date")
+        .order("record_date", { ascending: false, nullsFirst: false })
+        .order("id", { ascending: false }).limit(4),
+    );
+    told.tell("the newest of them:");
+    for (const { title, record_type, record_date } of newest) {
+      told.tell(`  ${record_date ?? "no date   "}  ${record_type.padEnd(18)} ${title}`);
+    }
+
+    told.did("the same once more");
+    const again = await callRecords<Imported>(client, "import", bundle);
+    told.expect(
+      `nothing is added: ${again.data?.unchanged} are unchanged`,
+      again.data?.imported === 0 && again.data.updated === 0 && again.data.unchanged === imported,
+    );
+    return imported;
+  }
+
+  async patientUploadsScan({ client, id, name }: Person, total: number): Promise<Target> {
+    const told = this.#told;
+    told.chapter(`${name} adds a CT scan and uploads its file through a signed address`);
+    const { id: recordId } = await granted(
+      client.from("medical_records")
+        .insert({ patient_id: id, title: "CT of the chest", record_type: "imaging" })
+        .select("id").single(),
+    );
+    const scan = SAMPLES["application/dicom"];
+    const announced = {
+      ...{ file_name: "ct-chest.dcm", file_type: "application/dicom" },
+      ...{ file_size: scan.length, file_sha256: await sha256(scan) },
+    };
+    const send = async (bytes: Uint8Array<ArrayBuffer>) => {
+      told.did('invoke("records/<id>/upload-url", { body: { file_name, file_type, … } })');
+      const address = await callRecords<{ path: string; token: string }>(
+        client,
+        `${recordId}/upload-url`,
+        announced,
+      );
+      if (!address.data) throw new Error(`No address for the upload: ${address.refusal}`);
+      told.did(`supabase.storage.from("${BUCKET}").uploadToSignedUrl(path, token, file)`);
+      const { path, token } = address.data;
+      const file = new Blob([bytes], { type: announced.file_type });
+      const { error } = await client.storage.from(BUCKET).uploadToSignedUrl(path, token, file);
+      if (error) throw error;
+      told.did('invoke("records/<id>/complete")');
+      return await callRecords(client, `${recordId}/complete`);
+    };
+    const wrong = await send(SAMPLES["application/pdf"]);
+    told.refused("a file that is not the announced one", wrong, "422 file_mismatch");
+    const right = await send(scan);
+    told.allowed(`the scan, ${scan.length} bytes of DICOM, is checked and taken over`, right);
+
+    const other = await granted(
+      client.from("medical_records").select("id").neq("id", recordId)
+        .order("record_date", { ascending: false }).order("id").limit(1).single(),
+    );
+    const target = {
+      ...{ patientId: id, patientClient: client, sharedId: recordId, otherId: other.id, total },
+    };
+    const everything = { listed: total, shared: true, other: true, file: true };
+    await this.#look("the patient", { id, client }, everything, target);
+    return target;
+  }
+
+  async relativeSeesOneRecord({ client, name }: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    const relative = await signUp(this.#stack, "Vikram", "caregiver");
+    told.chapter(`${name} shares the scan with Vikram, a relative, for a week`);
+    told.did('supabase.rpc("share_medical_record", { p_record_id, p_shared_with_id, … })');
+    const shared = await outcome(client.rpc("share_medical_record", {
+      ...{ p_record_id: target.sharedId, p_shared_with_id: relative.id },
+      ...{ p_access_level: "download", p_expires_at: daysFromNow(7) },
+    }));
+    told.allowed("it is shared, at level download", shared);
+    const twice = await outcome(client.rpc("share_medical_record", {
+      ...{ p_record_id: target.sharedId, p_shared_with_id: relative.id },
+      ...{ p_access_level: "view", p_expires_at: daysFromNow(1) },
+    }));
+    told.refused("sharing it with him twice", twice, "409 already_shared");
+    told.did('Vikram: supabase.from("medical_records").select("title")');
+    const list = await granted(relative.client.from("medical_records").select("title"));
+    told.expect(`he lists: ${list.map(({ title }) => title).join(", ")}`, list.length === 1);
+    const contents = await granted(relative.client.from("medical_record_contents").select("*"));
+    told.expect("its contents are in no table for him", contents.length === 0);
+    told.did('Vikram: supabase.rpc("open_medical_record", { p_record_id })');
+    const { sharedId: p_record_id } = target;
+    const opened = await outcome(relative.client.rpc("open_medical_record", { p_record_id }));
+    told.allowed("he opens it by a call that writes to the patient's access log", opened);
+    const other = await outcome(
+      relative.client.rpc("open_medical_record", { p_record_id: target.otherId }),
+    );
+    told.refused("opening another of the patient's records", other, "404 not_found");
+    const seen = { listed: 1, shared: true, other: false, file: true };
+    await this.#look("Vikram, share for download", relative, seen, target);
+  }
+
+  async shareExpires({ client, name }: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    const aunt = await signUp(this.#stack, "Leela", "caregiver");
+    const seconds = 2;
+    told.chapter(`${name} shares it with Leela, too, for viewing, and for ${seconds} seconds only`);
+    const expires = Date.now() + seconds * 1000;
+    const shared = await outcome(client.rpc("share_medical_record", {
+      ...{ p_record_id: target.sharedId, p_shared_with_id: aunt.id, p_access_level: "view" },
+      p_expires_at: new Date(expires).toISOString(),
+    }));
+    told.allowed("it is shared", shared);
+    const seen = { listed: 1, shared: true, other: false, file: false };
+    await this.#look("Leela, share for viewing", aunt, seen, target);
+    const file = await callRecords(aunt.client, `${target.sharedId}/download-url`);
+    told.refused("fetching its file by a share for viewing", file, "403 forbidden");
+    told.tell("… the time passes; nobody ends the share, and no job runs …");
+    const open = () =>
+      outcome(aunt.client.rpc("open_medical_record", { p_record_id: target.sharedId }));
+    await new Promise((resolve) => setTimeout(resolve, expires - Date.now()));
+    // The database's clock decides, which may be a little behind ours.
+    for (let late = 0; late < 50 && !(await open()).refusal; late++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    told.refused("opening it after that", await open(), "404 not_found");
+    await this.#look("Leela, after it expired", aunt, NOTHING, target);
+  }
+
+  async doctorIsVerified(target: Target): Promise<Person> {
+    const told = this.#told;
+    const doctor = await signUp(this.#stack, "Dr Meera Iyer");
+    told.chapter("Dr Meera Iyer registers, and an administrator verifies her");
+    told.did('supabase.rpc("request_doctor_verification", { p_license_number, … })');
+    const requested = await outcome(doctor.client.rpc("request_doctor_verification", {
+      ...{ p_license_number: "KMC 48213", p_specialty: "Medical oncology" },
+    }));
+    told.allowed("she asks to be verified", requested);
+    const early = await this.#openChart(doctor, target);
+    told.refused("opening a chart before she is verified", early, "403 not_verified");
+    await this.#look("doctor, not verified", doctor, NOTHING, target);
+
+    const admin = await signUp(this.#stack, "Nadia");
+    await makeAdministrator(this.#stack, admin);
+    told.tell("Nadia is made an administrator in the database: no request can do that");
+    const verify = () =>
+      outcome(admin.client.rpc("verify_doctor", { p_user_id: doctor.id, p_approve: true }));
+    told.refused("verifying with a password alone", await verify(), "403 forbidden");
+    told.did("Nadia: supabase.auth.mfa.enroll(…), then mfa.challengeAndVerify({ factorId, code })");
+    await useSecondFactor(admin);
+    told.did('Nadia: supabase.rpc("verify_doctor", { p_user_id, p_approve: true })');
+    told.allowed("with a second factor she verifies the doctor", await verify());
+    return doctor;
+  }
+
+  async patientAcceptsDoctor(patient: Person, doctor: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    told.chapter(`The doctor asks to care for ${patient.name}, who accepts`);
+    const uninvited = await this.#openChart(doctor, target);
+    told.refused("opening the chart with one factor", uninvited, "403 mfa_required");
+    await useSecondFactor(doctor);
+    told.tell("the doctor adds an authenticator app and signs in with its code");
+    const early = await this.#openChart(doctor, target);
+    told.refused("opening the chart of a patient not in her care", early, "404 not_found");
+    told.did('doctor: supabase.rpc("request_care", { p_member_or_patient_id, p_kind: "doctor" })');
+    const p_id = await granted(doctor.client.rpc("request_care", {
+      ...{ p_member_or_patient_id: patient.id, p_kind: "doctor" },
+    }));
+    const asked = await this.#openChart(doctor, target);
+    told.refused("opening the chart while the request waits", asked, "404 not_found");
+    told.did('patient: supabase.rpc("respond_care_request", { p_id, p_accept: true })');
+    const accepted = await outcome(
+      patient.client.rpc("respond_care_request", { p_id, p_accept: true }),
+    );
+    told.allowed("the care is active", accepted);
+    await this.#look("doctor in care, chart closed", doctor, NOTHING, target);
+  }
+
+  async doctorReads(doctor: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    told.chapter("The doctor opens the chart and reads");
+    told.did('supabase.rpc("open_chart", { p_patient_id, p_purpose: "treatment" })');
+    told.allowed("the chart is open for 60 minutes", await this.#openChart(doctor, target));
+    const { data: records, count } = await doctor.client.from("medical_records")
+      .select("id, medical_record_contents(fhir)", { count: "exact" })
+      .eq("patient_id", target.patientId).limit(100);
+    told.expect(
+      `she reads ${count} records, with their contents`,
+      count === target.total &&
+        !!records?.every(({ medical_record_contents }) => medical_record_contents !== null),
+    );
+    const [registry] = await granted(
+      doctor.client.from("patients").select("date_of_birth").eq("id", target.patientId),
+    );
+    told.expect(`the registry says: born on ${registry?.date_of_birth}`, registry !== undefined);
+    const everything = { listed: target.total, shared: true, other: true, file: true };
+    await this.#look("doctor, chart open", doctor, everything, target);
+    const single = await signInAgain(this.#stack, doctor);
+    await this.#look("the same, signed in with one factor", single, NOTHING, target);
+  }
+
+  async strangerSeesNothing(target: Target): Promise<void> {
+    const told = this.#told;
+    const stranger = await signUp(this.#stack, "Sam");
+    told.chapter("A stranger, who knows every id, tries");
+    const { client } = stranger;
+    const list = await granted(
+      client.from("medical_records").select("*").eq("patient_id", target.patientId),
+    );
+    told.expect(`his list has ${list.length} records`, list.length === 0);
+    const opened = await outcome(
+      client.rpc("open_medical_record", { p_record_id: target.sharedId }),
+    );
+    told.refused("opening a record", opened, "404 not_found");
+    const absent = await outcome(
+      client.rpc("open_medical_record", { p_record_id: crypto.randomUUID() }),
+    );
+    told.expect(
+      "an id that nobody has is answered alike, so he learns of no record that it exists",
+      JSON.stringify(absent) === JSON.stringify(opened),
+    );
+    await this.#look("a stranger", stranger, NOTHING, target);
+  }
+
+  async patientReadsLog({ client, id, name }: Person, { sharedId }: Target): Promise<void> {
+    const told = this.#told;
+    told.chapter(`${name} reads who looked at what, and why`);
+    told.did('supabase.rpc("my_access_log", { p_limit: 50 })');
+    const log = await granted(client.rpc("my_access_log", { p_limit: 50 }));
+    for (const row of log) {
+      const { occurred_at, actor_name, purpose, summary, resource_id } = row;
+      const what = resource_id === sharedId ? `${summary} (the CT)` : summary;
+      told.tell(
+        `${occurred_at.slice(11, 19)}  ${actor_name.padEnd(14)} ${
+          (purpose ?? "–").padEnd(10)
+        } ${what}`,
+      );
+    }
+    const says = (name: string, purpose: string, summary: string) =>
+      log.some((row) =>
+        row.actor_name === name && row.purpose === purpose && row.summary === summary
+      );
+    told.expect("Vikram's reading is there", says("Vikram", "share", "Read a record"));
+    told.expect(
+      "so is the opening of the chart, with its purpose",
+      says("Dr Meera Iyer", "treatment", "Opened your chart"),
+    );
+    told.expect("nobody is there who got nothing", !log.some((row) => row.actor_name === "Sam"));
+    told.did('supabase.rpc("who_can_see", { p_patient_id })');
+    const viewers = await granted(client.rpc("who_can_see", { p_patient_id: id }));
+    for (const row of viewers) told.tell(`${row.viewer_name.padEnd(14)} ${row.explanation}`);
+    told.expect(
+      "those who may see something now are the doctor and Vikram",
+      [...new Set(viewers.map((row) => row.viewer_name))].sort().join() === "Dr Meera Iyer,Vikram",
+    );
+  }
+
+  async doctorLeaves(doctor: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    told.chapter("The doctor closes the chart");
+    const open = await granted(
+      doctor.client.from("chart_sessions").select("id").is("closed_at", null).single(),
+    );
+    told.did('supabase.rpc("close_chart", { p_id })');
+    const closed = await outcome(doctor.client.rpc("close_chart", { p_id: open.id }));
+    told.allowed("it is closed", closed);
+    await this.#look("doctor, chart closed again", doctor, NOTHING, target);
+  }
+
+  printTable(total: number): void {
+    this.#input.print("\nWho could see what\n");
+    const cells = this.#rows.map((row) => toCells(row, total));
+    for (const line of tableLines(HEAD, cells)) this.#input.print(`  ${line}`);
+    this.#input.print("");
+    for (const line of RULES) this.#input.print(`  ${line}`);
+  }
+
+  #openChart({ client }: Person, { patientId: p_patient_id }: Target) {
+    return outcome(client.rpc("open_chart", { p_patient_id, p_purpose: "treatment" }));
+  }
+
+  async #look(
+    who: string,
+    person: Pick<Person, "id" | "client">,
+    expected: AccessRow["expected"],
+    target: Target,
+  ): Promise<void> {
+    const row = await look(who, person, expected, target);
+    this.#rows.push(row);
+    const { listed, shared, other, file } = row.access;
+    const all = listed > 0 && shared && other && file;
+    const none = listed === 0 && !shared && !other && !file;
+    const seen = all ? "everything" : none ? "nothing" : "what is shared, and no more";
+    this.#told.expect(`to the table: ${who} sees ${seen}`, isAsExpected(row));
+  }
+}
+
+function daysFromNow(days: number): string {
+  return new Date(Date.now() + days * DAY_MS).toISOString();
+}
