@@ -13,7 +13,10 @@ select results_eq(
     select r.name, p.oid::regprocedure::text collate "C"
     from pg_proc as p
     cross join unnest(
-      array['anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker']
+      array[
+        'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
+        'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
+      ]
     ) as r (name)
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
       and has_function_privilege(r.name, p.oid, 'execute')
@@ -21,6 +24,7 @@ select results_eq(
   $$,
   $$
     select 'authenticated', f collate "C" from unnest(array[
+      'close_account()',
       'close_chart(uuid)',
       'delete_medical_record(uuid)',
       'end_care(uuid,text)',
@@ -46,6 +50,7 @@ select results_eq(
       'private.authorize_record_download(uuid)',
       'private.begin_record_upload(uuid,text,text,bigint,text)',
       'private.chart_patient_ids(text)',
+      'private.close_account()',
       'private.close_chart(uuid)',
       'private.connected_profile_ids()',
       'private.end_care(uuid,text)',
@@ -84,7 +89,8 @@ select results_eq(
     union all values
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),
       ('records_worker', 'private.complete_record_upload(uuid)'),
-      ('records_worker', 'private.reject_record_upload(uuid)')
+      ('records_worker', 'private.reject_record_upload(uuid)'),
+      ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2
   $$,
   'each function may be executed by those it is for, and by nobody else'
@@ -118,9 +124,10 @@ select is_empty(
   $$
     select r.name, c.oid::regclass, verb
     from pg_class as c
-    cross join unnest(
-      array['anon', 'service_role', 'records_worker', 'rate_limit_worker']
-    ) as r (name)
+    cross join unnest(array[
+      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'supabase_auth_admin',
+      'supabase_storage_admin'
+    ]) as r (name)
     cross join unnest(
       array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain']
     ) as verb
@@ -132,7 +139,7 @@ select is_empty(
           and has_any_column_privilege(r.name, c.oid, verb)
       )
   $$,
-  'neither anon, nor the service role, nor a worker has any right on any table or view'
+  'neither anon, nor the service role, nor a worker, nor Auth or Storage has any right on a table or view'
 );
 
 select is_empty(
@@ -155,15 +162,18 @@ select results_eq(
       has_schema_privilege(r.name, 'private', 'create'),
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
-      'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker'
+      'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
+      'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
   $$,
   $$ values
-    ('anon',              false, false, false),
-    ('authenticated',     true,  false, false),
-    ('service_role',      false, false, false),
-    ('records_worker',    true,  false, false),
-    ('rate_limit_worker', true,  false, false)
+    ('anon',                   false, false, false),
+    ('authenticated',          true,  false, false),
+    ('service_role',           false, false, false),
+    ('records_worker',         true,  false, false),
+    ('rate_limit_worker',      true,  false, false),
+    ('supabase_auth_admin',    true,  false, false),
+    ('supabase_storage_admin', false, false, false)
   $$,
   'whom a policy or a job needs in schema private may enter it, and nobody may build there'
 );
