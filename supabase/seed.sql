@@ -1,19 +1,19 @@
--- Demo people and a little data for them, loaded into every new local database. Never load this into a
--- project that others can reach: everybody's password stands in the next line.
+-- Demo people and a little data for them, loaded into every new local database. Never load this
+-- into a project that others can reach: everybody's password stands in the next line.
 --
 -- Password of all: beautiful-life-demo
 --
---   admin@example.com      administrator       needs a second factor before any right of the role works
+--   admin@example.com      administrator       no right of the role works without a second factor
 --   patient@example.com    patient             four records, one shared, a doctor in care
 --   relative@example.com   caregiver           sees the one shared record for a week
---   doctor@example.com     verified doctor     in care of the patient; needs a second factor for the chart
+--   doctor@example.com     verified doctor     cares for the patient; a chart needs a second factor
 --   applicant@example.com  unverified doctor   has asked to be verified
 --   stranger@example.com   patient             has nothing to do with the others
 --
--- Runs as `postgres` on the embedded stack and on `supabase start`; running it again changes nothing.
+-- Runs as `postgres` on the embedded stack and on `supabase start`; running it again changes
+-- nothing.
 
--- Accounts. Auth reads the texts of these tokens without asking for null; hosted Auth has some columns
--- that the embedded one has not, and defaults for them.
+-- Accounts. Hosted Auth cannot read null from the columns of tokens, hence the empty texts.
 insert into auth.users (
   id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data,
   raw_user_meta_data, confirmation_token, recovery_token, email_change, email_change_token_new,
@@ -56,7 +56,9 @@ insert into auth.identities (
 )
 select
   u.id, u.id, 'email', u.id::text,
-  jsonb_build_object('sub', u.id, 'email', u.email, 'email_verified', true, 'phone_verified', false),
+  jsonb_build_object(
+    'sub', u.id, 'email', u.email, 'email_verified', true, 'phone_verified', false
+  ),
   now(), now(), now()
 from auth.users as u
 where u.id::text like 'd0000000-0000-4000-8000-00000000000_'
@@ -117,10 +119,10 @@ on conflict do nothing;
 
 insert into public.medical_record_contents (record_id, description)
 values
-  ('d1000000-0000-4000-8000-000000000001', 'Invasive ductal carcinoma, grade 2; ER and PR positive.'),
-  ('d1000000-0000-4000-8000-000000000002', 'No sign of spread to lungs or lymph nodes of the chest.'),
-  ('d1000000-0000-4000-8000-000000000003', 'Haemoglobin 11.2 g/dL; neutrophils 1.4 × 10⁹/L.'),
-  ('d1000000-0000-4000-8000-000000000004', 'No disease-causing variant was found.')
+  ('d1000000-0000-4000-8000-000000000001', 'Invasive ductal carcinoma, grade 2, ER positive'),
+  ('d1000000-0000-4000-8000-000000000002', 'No sign of spread to lungs or lymph nodes'),
+  ('d1000000-0000-4000-8000-000000000003', 'Haemoglobin 11.2 g/dL; neutrophils 1.4 × 10⁹/L'),
+  ('d1000000-0000-4000-8000-000000000004', 'No disease-causing variant was found')
 on conflict do nothing;
 
 insert into public.care_relationships (

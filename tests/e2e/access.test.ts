@@ -1,5 +1,5 @@
-// The data API, table by table: a key alone gets nothing, a signed-in stranger gets nothing of others,
-// and no way of asking (embedding, counting, filtering, writing) gets around that.
+// The data API, table by table: a key alone gets nothing, a signed-in stranger gets nothing of
+// others, and no way of asking (embedding, counting, filtering, writing) gets around that.
 
 import { assert, assertEquals } from "@std/assert";
 import type { SupabaseClient } from "@supabase/supabase-js";

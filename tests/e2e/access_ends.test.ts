@@ -1,5 +1,5 @@
-// Whatever opens a patient's data can end, and bites on the next request: with the same token, which
-// stays valid, what could be read a moment ago is as absent.
+// Whatever opens a patient's data can end, and bites on the next request: with the same token,
+// which stays valid, what could be read a moment ago is as absent.
 
 import { assert, assertEquals } from "@std/assert";
 import { ownBundleText } from "../functions/bundles.ts";
@@ -34,7 +34,7 @@ async function newCase() {
 
 type Case = Awaited<ReturnType<typeof newCase>>;
 
-/** What a token gets of a patient: numbers of rows by table, and the outcome of opening a record. */
+/** What a token gets of a patient: numbers of rows, and what opening a record leads to. */
 async function reach(token: string, patientId: string, recordId: string) {
   const count = async (path: string) => {
     const { status, body } = await send(`/rest/v1/${path}`, { token });

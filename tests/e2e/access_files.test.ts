@@ -1,5 +1,5 @@
-// The file of a record: who may give it, who may fetch it, and that nobody gets at it in Storage past
-// the function that decides and logs.
+// The file of a record: who may give it, who may fetch it, and that nobody gets at it in Storage
+// past the function that decides and logs.
 
 import { assert, assertEquals } from "@std/assert";
 import { decodeJwt } from "jose";

@@ -1,5 +1,5 @@
-// Ids of other people's rows: whoever tries them learns no more than from ids that nobody has. Whole
-// answers are compared, apart from the request id and the time of day in them.
+// Ids of other people's rows: whoever tries them learns no more than from ids that nobody has.
+// Whole answers are compared, apart from the request id and the time of day in them.
 
 import { assert, assertEquals } from "@std/assert";
 import { sampleFile } from "../fixtures/files.ts";

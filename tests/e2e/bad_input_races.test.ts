@@ -1,5 +1,5 @@
-// The same thing at once, many times: of answers that exclude each other exactly one counts, and the
-// rows say which.
+// The same thing at once, many times: of answers that exclude each other exactly one counts, and
+// the rows say which.
 
 import { assert, assertEquals } from "@std/assert";
 import { sampleFile } from "../fixtures/files.ts";

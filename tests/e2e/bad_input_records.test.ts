@@ -1,5 +1,5 @@
-// Bad bodies for the function `records`, through the real gateway: each is refused with its code, in
-// the envelope, and the patient's rows, files and audit trail are as they were.
+// Bad bodies for the function `records`, through the real gateway: each is refused with its code,
+// in the envelope, and the patient's rows, files and audit trail are as they were.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { sampleFile } from "../fixtures/files.ts";

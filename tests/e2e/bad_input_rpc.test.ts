@@ -1,5 +1,5 @@
-// Bad input for the data API, through the real gateway: bodies, arguments and columns of every served
-// function and of the tables that take writes. Each is refused, and the person's rows stay.
+// Bad input for the data API, through the real gateway: bodies, arguments and columns of every
+// served function and of the tables that take writes. Each is refused, and the person's rows stay.
 
 import { assert, assertEquals } from "@std/assert";
 import { present, tokenOf } from "../support/auth.ts";
@@ -27,7 +27,8 @@ async function servedFunctions(): Promise<{ name: string; args: Argument[] }[]> 
     const rows = await sql`
       select p.proname as name, p.pronargdefaults as defaults,
         array(select format_type(t.type, null)
-              from unnest(p.proargtypes) with ordinality as t (type, place) order by place) as types,
+              from unnest(p.proargtypes) with ordinality as t (type, place)
+              order by place) as types,
         coalesce(p.proargnames, '{}') as names
       from pg_proc as p
       where p.pronamespace = 'public'::regnamespace and p.prokind = 'f'

@@ -1,5 +1,5 @@
-// Tokens that must not count: with each of them every part of the stack refuses to read and to write,
-// and the person in whose name it was made has lost nothing.
+// Tokens that must not count: with each of them every part of the stack refuses to read and to
+// write, and the person in whose name it was made has lost nothing.
 
 import { assert, assertEquals } from "@std/assert";
 import { decodeJwt, decodeProtectedHeader, exportSPKI, generateKeyPair, importJWK } from "jose";

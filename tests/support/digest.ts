@@ -8,9 +8,9 @@ import { withDatabase } from "./people.ts";
 export type Digest = Record<string, string>;
 
 /**
- * Reads all that the database holds of some people: each row of the product's tables in which one of
- * their ids stands, audit included, and their stored objects. Tables are found in the catalogue, so
- * those of later domains count, too.
+ * Reads all that the database holds of some people: each row of the product's tables in which one
+ * of their ids stands, audit included, and their stored objects. Tables are found in the catalogue,
+ * so those of later domains count, too.
  */
 export async function digestOf(...ids: string[]): Promise<Digest> {
   return await withDatabase(async (sql) => {

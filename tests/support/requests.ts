@@ -18,7 +18,7 @@ export interface RawRequest extends Omit<RequestInit, "headers"> {
   headers?: Record<string, string>;
 }
 
-/** Sends a request with the publishable key; a body counts as JSON unless `headers` say otherwise. */
+/** Sends a request with the publishable key; a body is JSON unless `headers` say otherwise. */
 export async function send(path: string, request: RawRequest = {}): Promise<Answer> {
   const { token, headers, ...init } = request;
   const { url, publishableKey } = testEnv();

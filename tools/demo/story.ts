@@ -1,5 +1,5 @@
-// The story itself: a patient's record from sign-up to a doctor's open chart, each step a request of
-// an ordinary client, and at the end who could see what.
+// The story itself: a patient's record from sign-up to a doctor's open chart, each step a request
+// of an ordinary client, and at the end who could see what.
 
 import { SAMPLES, sha256 } from "../../tests/fixtures/files.ts";
 import {
