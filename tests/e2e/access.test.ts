@@ -6,7 +6,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { ownBundleText } from "../functions/bundles.ts";
 import { type Person, tokenOf } from "../support/auth.ts";
 import { assertUnchanged } from "../support/digest.ts";
-import { newClient } from "../support/env.ts";
+import { newClient, testEnv } from "../support/env.ts";
 import {
   databaseTest,
   must,
@@ -85,6 +85,32 @@ databaseTest("without a session no table answers, and no function runs", async (
   assertEquals(calls, functions.map(({ name }) => [name, 401, "42501"]));
 });
 
+databaseTest(
+  "the secret key opens no table and runs no function",
+  async () => {
+    const { patient } = await newVictim();
+    const service = newClient(testEnv().secretKey);
+    await assertUnchanged([patient.id], async () => {
+      for (const table of await exposedTables()) {
+        const id = table === "medical_record_contents" ? "record_id" : "id";
+        const answers = await Promise.all([
+          service.from(table).select(),
+          service.from(table).insert({}),
+          service.from(table).update({ [id]: null }).not(id, "is", null),
+          service.from(table).delete().not(id, "is", null),
+        ]);
+        assertEquals(answers.filter(({ error }) => !error), [], table);
+        assertEquals([answers[0]?.status, answers[0]?.error?.code], [403, "42501"], table);
+      }
+      for (const { name, args } of await exposedFunctions()) {
+        const body = Object.fromEntries(args.map((arg) => [arg, null]));
+        const { status, error } = await service.rpc(name, body);
+        assertEquals([status, error?.code], [403, "42501"], name);
+      }
+    });
+  },
+);
+
 databaseTest("no schema but public is served", async () => {
   const { client } = await newPatient();
   const token = await tokenOf(client);
@@ -102,15 +128,19 @@ databaseTest("no schema but public is served", async () => {
 
 databaseTest("a stranger finds no row of others in any table, however they ask", async () => {
   const { patient, doctor, relative, record, shareId } = await newVictim();
-  const stranger = await newPatient("Stranger");
+  const anonymous = newClient();
+  assertEquals((await anonymous.auth.signInAnonymously()).error, null);
+  const strangers = [(await newPatient("Stranger")).client, anonymous];
   const traces = [patient.id, doctor.id, relative.id, record, shareId, "Victim"];
   const owned = await must(patient.client.from("medical_records").select("id"));
   assertEquals(owned.length, 25);
 
   for (const table of await exposedTables()) {
-    const { data, error } = await stranger.client.from(table).select();
-    const text = JSON.stringify(data ?? error);
-    assertEquals(traces.filter((trace) => text.includes(trace)), [], table);
+    for (const stranger of strangers) {
+      const { data, error } = await stranger.from(table).select();
+      const text = JSON.stringify(data ?? error);
+      assertEquals(traces.filter((trace) => text.includes(trace)), [], table);
+    }
   }
   // The same questions find the rows for those who may see them.
   const seen = JSON.stringify(await must(patient.client.from("medical_record_shares").select()));
