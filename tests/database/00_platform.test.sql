@@ -1,7 +1,7 @@
 -- The platform: which role may execute what, the rate limiter, cursors and small checks of text.
 -- Pia is a patient; everybody else here is a database role.
 begin;
-select plan(53);
+select plan(55);
 
 select tests.make_user('pia');
 
@@ -119,6 +119,27 @@ select is_empty(
   $$,
   'a call of any other function is refused by its grant'
 );
+
+-- Whatever the arguments, the caller comes first. search_patients answers no rows instead, by policy.
+create temp table api_calls as
+  select p.oid::regprocedure::text as name, format(
+    'select public.%I(%s)', p.proname,
+    (select string_agg(format('null::%s', t::regtype), ', ') from unnest(p.proargtypes) as t)
+  ) as call
+  from pg_proc as p
+  where p.pronamespace = 'public'::regnamespace
+    and p.proname not in ('search_patients', 'close_chart', 'touch_last_active');
+select is_empty(
+  $$
+    select c.name, standing, outcome
+    from api_calls as c
+    cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing
+    cross join lateral tests.attempt('pia', c.call, standing) as outcome
+    where outcome <> 'PT401 unauthenticated'
+  $$,
+  'a function of the API tells a token whose session or account is over nothing but that'
+);
+select ok((select count(*) > 15 from api_calls), 'which was asked of more than fifteen of them');
 
 select is_empty(
   $$
