@@ -97,12 +97,12 @@ export async function withCleanup<T>(
     return await work();
   } finally {
     const at = pending.lastIndexOf(cleanup);
-    // Gone when a signal has begun to clear everything away.
-    if (at >= 0) {
-      pending.splice(at, 1);
-      await cleanup();
-      if (pending.length === 0) watchForEarlyEnd(false);
-    }
+    // Gone when an early end has begun to clear everything away. That ends the program when it is
+    // done; work that has ended by it must not do so before.
+    if (at < 0) await new Promise(() => {});
+    pending.splice(at, 1);
+    await cleanup();
+    if (pending.length === 0) watchForEarlyEnd(false);
   }
 }
 

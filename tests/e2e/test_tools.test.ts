@@ -190,3 +190,28 @@ Deno.test("a program that ends early leaves neither server nor folder", async ()
 Deno.test("a report that was not written is a failure", () => {
   assertEquals(readOutcome("", 1), { passed: 0, failed: 1 });
 });
+
+Deno.test("work that ends by an interrupt does not overtake the clearing away", async () => {
+  // As with a command that a stack is booted for: the interrupt ends it, and with it the work.
+  const code = `import { withCleanup, withCluster, withFolder } from "./tools/throwaway.ts";
+    const command = Promise.withResolvers();
+    await withFolder((folder) => withCluster((port) => withCleanup(() => {
+      console.log(JSON.stringify({ folder, port }));
+      const timer = setInterval(() => {}, 1000);
+      return command.promise.finally(() => clearInterval(timer));
+    }, async () => command.resolve())));
+    Deno.exit(0);`;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "-q", code],
+    cwd: PROJECT,
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { folder, port } = JSON.parse((await lines.read()).value ?? "");
+  child.kill("SIGTERM");
+  assertEquals((await child.status).code, 130);
+  await lines.cancel();
+  await assertRejects(() => Deno.stat(folder), Deno.errors.NotFound);
+  await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port }));
+});
