@@ -7,7 +7,7 @@
 --   doctors         authenticated  select  own row; administrators: every row
 --   account_grants  authenticated  select  own rows; administrators: every row
 --   public_profiles authenticated  select  public faces; the view decides which
--- Rows are made by the sign-up trigger and by RPC; nobody deletes through the API.
+-- All of it needs a live session. Rows are made by the sign-up trigger and by RPC; nobody deletes through the API.
 
 alter table public.profiles enable row level security;
 revoke all on table public.profiles from public, anon, authenticated, service_role;
@@ -17,12 +17,15 @@ grant update (display_name, avatar_path, bio, is_public, locale, timezone)
 
 create policy profiles_select_authenticated on public.profiles
   for select to authenticated
-  using (id = (select auth.uid()) or (select private.is_admin()));
+  using (
+    (select private.session_is_live())
+    and (id = (select auth.uid()) or (select private.is_admin()))
+  );
 
 create policy profiles_update_authenticated on public.profiles
   for update to authenticated
-  using (id = (select auth.uid()))
-  with check (id = (select auth.uid()));
+  using ((select private.session_is_live()) and id = (select auth.uid()))
+  with check ((select private.session_is_live()) and id = (select auth.uid()));
 
 alter table public.patients enable row level security;
 revoke all on table public.patients from public, anon, authenticated, service_role;
@@ -54,7 +57,10 @@ grant select on table public.doctors to authenticated;
 
 create policy doctors_select_authenticated on public.doctors
   for select to authenticated
-  using (id = (select auth.uid()) or (select private.is_admin()));
+  using (
+    (select private.session_is_live())
+    and (id = (select auth.uid()) or (select private.is_admin()))
+  );
 
 alter table public.account_grants enable row level security;
 revoke all on table public.account_grants from public, anon, authenticated, service_role;
@@ -62,7 +68,10 @@ grant select on table public.account_grants to authenticated;
 
 create policy account_grants_select_authenticated on public.account_grants
   for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
+  using (
+    (select private.session_is_live())
+    and (user_id = (select auth.uid()) or (select private.is_admin()))
+  );
 
 revoke all on table private.visible_profiles from public, anon, authenticated, service_role;
 grant select on table private.visible_profiles to authenticated;

@@ -167,26 +167,36 @@ revoke all on table private.patient_identifiers from public, anon, authenticated
 create policy avatars_select_authenticated on storage.objects
   for select to authenticated
   using (
-    bucket_id = 'avatars' and (storage.foldername(name))[1] = (select auth.uid())::text
+    bucket_id = 'avatars'
+    and (storage.foldername(name))[1] = (select auth.uid())::text
+    and (select private.session_is_live())
   );
 
 create policy avatars_insert_authenticated on storage.objects
   for insert to authenticated
   with check (
-    bucket_id = 'avatars' and (storage.foldername(name))[1] = (select auth.uid())::text
+    bucket_id = 'avatars'
+    and (storage.foldername(name))[1] = (select auth.uid())::text
+    and (select private.session_is_live())
   );
 
 create policy avatars_update_authenticated on storage.objects
   for update to authenticated
   using (
-    bucket_id = 'avatars' and (storage.foldername(name))[1] = (select auth.uid())::text
+    bucket_id = 'avatars'
+    and (storage.foldername(name))[1] = (select auth.uid())::text
+    and (select private.session_is_live())
   )
   with check (
-    bucket_id = 'avatars' and (storage.foldername(name))[1] = (select auth.uid())::text
+    bucket_id = 'avatars'
+    and (storage.foldername(name))[1] = (select auth.uid())::text
+    and (select private.session_is_live())
   );
 
 create policy avatars_delete_authenticated on storage.objects
   for delete to authenticated
   using (
-    bucket_id = 'avatars' and (storage.foldername(name))[1] = (select auth.uid())::text
+    bucket_id = 'avatars'
+    and (storage.foldername(name))[1] = (select auth.uid())::text
+    and (select private.session_is_live())
   );

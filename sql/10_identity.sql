@@ -350,7 +350,8 @@ grant execute on function private.connected_profile_ids() to authenticated;
 create view private.visible_profiles with (security_barrier = true) as
   select p.id, p.role, p.display_name, p.avatar_path, p.bio, p.is_verified
   from public.profiles as p
-  where p.is_active
+  where (select private.session_is_live())
+    and p.is_active
     and (
       p.is_public
       or p.id = (select auth.uid())
@@ -784,13 +785,17 @@ grant execute on function public.revoke_account_grant(uuid, text) to authenticat
 
 create function private.touch_last_active()
   returns void
-  language sql
+  language plpgsql
   security definer -- last_active_at is no column that its owner may set
   set search_path = ''
 as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
   update public.profiles set last_active_at = now()
-  where id = (select auth.uid())
-    and (last_active_at is null or last_active_at < now() - interval '1 minute')
+  where id = v_caller
+    and (last_active_at is null or last_active_at < now() - interval '1 minute');
+end;
 $$;
 comment on function private.touch_last_active() is 'Body of public.touch_last_active.';
 revoke execute on function private.touch_last_active() from public, anon, service_role;
@@ -804,7 +809,7 @@ as $$
   select private.touch_last_active()
 $$;
 comment on function public.touch_last_active() is
-  'Stamps the caller''s last_active_at; written at most once a minute.';
+  'Stamps the caller''s last_active_at; written at most once a minute. Errors: PT401 unauthenticated.';
 revoke execute on function public.touch_last_active() from public, anon, service_role;
 grant execute on function public.touch_last_active() to authenticated;
 
@@ -830,6 +835,7 @@ as $$
 declare
   v_after constant jsonb := private.read_cursor(p_cursor, 3);
 begin
+  perform private.require_live_session();
   perform private.require_page_size(p_limit);
   return query
     select
@@ -855,7 +861,7 @@ $$;
 comment on function public.search_patients(text, integer, text) is
   'Patients whose registry row the caller may see, by name, in order of name. Policies decide the '
   'rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the '
-  'cursor of the last row of the page before. Errors: PT400 invalid_request.';
+  'cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
 revoke execute on function public.search_patients(text, integer, text)
   from public, anon, service_role;
 grant execute on function public.search_patients(text, integer, text) to authenticated;

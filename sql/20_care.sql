@@ -107,6 +107,28 @@ create trigger chart_sessions_set_updated_at
   before update on public.chart_sessions
   for each row execute function private.set_updated_at();
 
+create function private.audit_chart_close()
+  returns trigger
+  language plpgsql
+  security definer -- nobody may insert into audit_events directly
+  set search_path = ''
+as $$
+begin
+  perform private.write_audit('close_chart', 'chart_session', new.id, new.patient_id, new.purpose);
+  return null;
+end;
+$$;
+comment on function private.audit_chart_close() is
+  'Trigger: logs the closing of a chart, whoever closes it: its viewer, the end of care, a new '
+  'opening, the closing of an account. That it runs out is in its expires_at.';
+revoke execute on function private.audit_chart_close()
+  from public, anon, authenticated, service_role;
+
+create trigger chart_sessions_audit_close
+  after update of closed_at on public.chart_sessions
+  for each row when (old.closed_at is null and new.closed_at is not null)
+  execute function private.audit_chart_close();
+
 -- Helpers for policies ---------------------------------------------------------------------------
 
 -- Policies call these in nearly every request. They are plpgsql with kept plans, because a function in
@@ -270,6 +292,11 @@ begin
       where p.id = p_member_or_patient_id and p.is_active and p.role = p_kind
         and (p_kind <> 'doctor' or d.verified_at is not null);
     if not found then
+      -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
+      if p_kind = 'doctor' and exists (select 1 from public.doctors as d where d.id = v_caller) then
+        raise exception using errcode = 'PT403', message = 'not_verified',
+          detail = 'The clinician is not verified';
+      end if;
       raise exception using errcode = 'PT404', message = 'not_found',
         detail = 'No such doctor or caregiver';
     end if;
@@ -560,20 +587,14 @@ create function private.close_chart(p_id uuid)
   set search_path = ''
 as $$
 declare
-  v_chart public.chart_sessions;
+  v_caller constant uuid := private.require_live_session();
 begin
   update public.chart_sessions as c set closed_at = now()
-  where c.id = p_id and c.viewer_id = (select auth.uid())
-    and c.closed_at is null and c.expires_at > now()
-  returning c.* into v_chart;
+  where c.id = p_id and c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
   if found then
-    perform private.write_audit(
-      'close_chart', 'chart_session', v_chart.id, v_chart.patient_id, v_chart.purpose
-    );
     return;
   end if;
-  perform 1 from public.chart_sessions as c
-    where c.id = p_id and c.viewer_id = (select auth.uid());
+  perform 1 from public.chart_sessions as c where c.id = p_id and c.viewer_id = v_caller;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No chart with this id';
   end if;
@@ -591,7 +612,7 @@ as $$
   select private.close_chart(p_id)
 $$;
 comment on function public.close_chart(uuid) is
-  'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT404 '
-  'not_found.';
+  'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT401 '
+  'unauthenticated, PT404 not_found.';
 revoke execute on function public.close_chart(uuid) from public, anon, service_role;
 grant execute on function public.close_chart(uuid) to authenticated;

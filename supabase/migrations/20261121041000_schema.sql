@@ -468,6 +468,18 @@ CREATE OR REPLACE FUNCTION private.added_record_ids()
     and r.deleted_at is null
 $function$;
 
+CREATE OR REPLACE FUNCTION private.audit_chart_close()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+begin
+  perform private.write_audit('close_chart', 'chart_session', new.id, new.patient_id, new.purpose);
+  return null;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.audit_rows()
   RETURNS TRIGGER
   LANGUAGE plpgsql
@@ -723,20 +735,14 @@ CREATE OR REPLACE FUNCTION private.close_chart (
   SET search_path TO ''
   AS $function$
 declare
-  v_chart public.chart_sessions;
+  v_caller constant uuid := private.require_live_session();
 begin
   update public.chart_sessions as c set closed_at = now()
-  where c.id = p_id and c.viewer_id = (select auth.uid())
-    and c.closed_at is null and c.expires_at > now()
-  returning c.* into v_chart;
+  where c.id = p_id and c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
   if found then
-    perform private.write_audit(
-      'close_chart', 'chart_session', v_chart.id, v_chart.patient_id, v_chart.purpose
-    );
     return;
   end if;
-  perform 1 from public.chart_sessions as c
-    where c.id = p_id and c.viewer_id = (select auth.uid());
+  perform 1 from public.chart_sessions as c where c.id = p_id and c.viewer_id = v_caller;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No chart with this id';
   end if;
@@ -1767,6 +1773,11 @@ begin
       where p.id = p_member_or_patient_id and p.is_active and p.role = p_kind
         and (p_kind <> 'doctor' or d.verified_at is not null);
     if not found then
+      -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
+      if p_kind = 'doctor' and exists (select 1 from public.doctors as d where d.id = v_caller) then
+        raise exception using errcode = 'PT403', message = 'not_verified',
+          detail = 'The clinician is not verified';
+      end if;
       raise exception using errcode = 'PT404', message = 'not_found',
         detail = 'No such doctor or caregiver';
     end if;
@@ -2211,13 +2222,17 @@ $function$;
 
 CREATE OR REPLACE FUNCTION private.touch_last_active()
   RETURNS void
-  LANGUAGE sql
+  LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
   update public.profiles set last_active_at = now()
-  where id = (select auth.uid())
-    and (last_active_at is null or last_active_at < now() - interval '1 minute')
+  where id = v_caller
+    and (last_active_at is null or last_active_at < now() - interval '1 minute');
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.treated_patient_ids()
@@ -2600,6 +2615,7 @@ CREATE OR REPLACE FUNCTION public.search_patients (
 declare
   v_after constant jsonb := private.read_cursor(p_cursor, 3);
 begin
+  perform private.require_live_session();
   perform private.require_page_size(p_limit);
   return query
     select
@@ -2823,7 +2839,7 @@ CREATE VIEW "private"."visible_profiles" WITH (security_barrier=true) AS  SELECT
     bio,
     is_verified
    FROM public.profiles p
-  WHERE (is_active AND (is_public OR (id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.connected_profile_ids() AS connected_profile_ids)))));
+  WHERE (( SELECT private.session_is_live() AS session_is_live) AND is_active AND (is_public OR (id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.connected_profile_ids() AS connected_profile_ids)))));
 
 CREATE VIEW "public"."public_profiles" WITH (security_invoker=true) AS  SELECT id,
     role,
@@ -2985,6 +3001,12 @@ CREATE TRIGGER care_relationships_set_updated_at
   BEFORE UPDATE ON public.care_relationships
   FOR EACH ROW
   EXECUTE FUNCTION private.set_updated_at();
+
+CREATE TRIGGER chart_sessions_audit_close
+  AFTER UPDATE OF closed_at ON public.chart_sessions
+  FOR EACH ROW
+  WHEN (((old.closed_at IS NULL) AND (new.closed_at IS NOT NULL)))
+  EXECUTE FUNCTION private.audit_chart_close();
 
 CREATE TRIGGER chart_sessions_set_updated_at
   BEFORE UPDATE ON public.chart_sessions
@@ -3177,7 +3199,7 @@ CREATE TRIGGER profiles_set_updated_at
 CREATE POLICY "account_grants_select_authenticated" ON "public"."account_grants"
   FOR SELECT
   TO "authenticated"
-  USING (((user_id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin)));
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((user_id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
 
 CREATE POLICY "audit_events_select_authenticated" ON "public"."audit_events"
   FOR SELECT
@@ -3197,7 +3219,7 @@ CREATE POLICY "chart_sessions_select_authenticated" ON "public"."chart_sessions"
 CREATE POLICY "doctors_select_authenticated" ON "public"."doctors"
   FOR SELECT
   TO "authenticated"
-  USING (((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin)));
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
 
 CREATE POLICY "medical_record_contents_insert_authenticated" ON "public"."medical_record_contents"
   FOR INSERT
@@ -3266,34 +3288,34 @@ CREATE POLICY "patients_update_authenticated" ON "public"."patients"
 CREATE POLICY "profiles_select_authenticated" ON "public"."profiles"
   FOR SELECT
   TO "authenticated"
-  USING (((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin)));
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
 
 CREATE POLICY "profiles_update_authenticated" ON "public"."profiles"
   FOR UPDATE
   TO "authenticated"
-  USING ((id = ( SELECT auth.uid() AS uid)))
-  WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND (id = ( SELECT auth.uid() AS uid))))
+  WITH CHECK ((( SELECT private.session_is_live() AS session_is_live) AND (id = ( SELECT auth.uid() AS uid))));
 
 CREATE POLICY "avatars_delete_authenticated" ON "storage"."objects"
   FOR DELETE
   TO "authenticated"
-  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
 CREATE POLICY "avatars_insert_authenticated" ON "storage"."objects"
   FOR INSERT
   TO "authenticated"
-  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
 CREATE POLICY "avatars_select_authenticated" ON "storage"."objects"
   FOR SELECT
   TO "authenticated"
-  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
 CREATE POLICY "avatars_update_authenticated" ON "storage"."objects"
   FOR UPDATE
   TO "authenticated"
-  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)))
-  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)))
+  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
 COMMENT ON COLUMN "private"."rate_limits"."granted" IS 'Whether the newest request got a token.';
 
@@ -3423,6 +3445,8 @@ COMMENT ON FUNCTION "private"."access_summary"(text, text) IS 'An audit row in w
 
 COMMENT ON FUNCTION "private"."added_record_ids"() IS 'Records that the caller, a doctor, has added to charts that are open now.';
 
+COMMENT ON FUNCTION "private"."audit_chart_close"() IS 'Trigger: logs the closing of a chart, whoever closes it: its viewer, the end of care, a new opening, the closing of an account. That it runs out is in its expires_at.';
+
 COMMENT ON FUNCTION "private"."audit_rows"() IS 'Statement trigger: writes an audit row for each changed row. Arguments: resource type, id column, patient column or the empty text, and columns, comma separated, whose values are too large or too close to file contents to keep: of these it says only that they changed.';
 
 COMMENT ON FUNCTION "private"."audit_table"(regclass, text, text, text, text) IS 'Puts the three audit triggers on a table; used while the schema is loaded.';
@@ -3551,7 +3575,7 @@ COMMENT ON FUNCTION "private"."write_audit"(text, text, uuid, uuid, text, jsonb)
 
 COMMENT ON FUNCTION "public"."close_account"() IS 'The caller closes their own account: shares, charts and care end, every session ends, and the account is locked. Nothing is erased, as records must be kept; an administrator can unlock it. Errors: PT401 unauthenticated.';
 
-COMMENT ON FUNCTION "public"."close_chart"(uuid) IS 'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT404 not_found.';
+COMMENT ON FUNCTION "public"."close_chart"(uuid) IS 'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."delete_medical_record"(uuid) IS 'The patient deletes a record: nobody else sees it from now on; it can be restored until retention removes it. Deleting twice changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
 
@@ -3577,7 +3601,7 @@ COMMENT ON FUNCTION "public"."revoke_account_grant"(uuid, text) IS 'Administrato
 
 COMMENT ON FUNCTION "public"."revoke_record_share"(uuid) IS 'The patient takes a share back, or its recipient gives it up, at once; ending an ended share changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."search_patients"(text, integer, text) IS 'Patients whose registry row the caller may see, by name, in order of name. Policies decide the rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request.';
+COMMENT ON FUNCTION "public"."search_patients"(text, integer, text) IS 'Patients whose registry row the caller may see, by name, in order of name. Policies decide the rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
 
 COMMENT ON FUNCTION "public"."set_account_active"(uuid, boolean, text) IS 'Administrators: locks or unlocks an account; a lock ends access to clinical rows at once. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
 
@@ -3585,7 +3609,7 @@ COMMENT ON FUNCTION "public"."set_care_scopes"(uuid, text[]) IS 'The patient wid
 
 COMMENT ON FUNCTION "public"."share_medical_record"(uuid, uuid, text, timestamp with time zone) IS 'Shares one of the caller''s own records with another account until p_expires_at (at most a year); p_access_level view or download. Returns the share''s id. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_shared.';
 
-COMMENT ON FUNCTION "public"."touch_last_active"() IS 'Stamps the caller''s last_active_at; written at most once a minute.';
+COMMENT ON FUNCTION "public"."touch_last_active"() IS 'Stamps the caller''s last_active_at; written at most once a minute. Errors: PT401 unauthenticated.';
 
 COMMENT ON FUNCTION "public"."verify_doctor"(uuid, boolean, text) IS 'Administrators: verifies a clinician, or refuses or withdraws the verification with a reason. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
 
@@ -3638,6 +3662,8 @@ REVOKE ALL ON FUNCTION "private"."access_summary"(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."added_record_ids"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."added_record_ids"() TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."audit_chart_close"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."audit_rows"() FROM PUBLIC;
 

@@ -35,8 +35,8 @@ from (values
   ('carer', 'p01'), ('p01', 'p01'), ('ina', 'ina'), ('doc@aal1', 'nothing'),
   ('anon', '42501 grant'), ('service_role', '42501 grant')
 ) as m (actor, names);
-select is(tests.attempt('doc', 'select id from public.search_patients()', standing), 'nothing',
-  format('a doctor who is %s finds nobody', standing))
+select is(tests.attempt('doc', 'select id from public.search_patients()', standing),
+  'PT401 unauthenticated', format('a doctor who is %s finds nobody', standing))
 from unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
 
 -- By what ----------------------------------------------------------------------------------------

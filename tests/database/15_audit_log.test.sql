@@ -43,7 +43,8 @@ select pg_temp.act('pia', $$ update public.medical_records set title = 'CT' $$),
   pg_temp.act('doc', $$ select public.end_care(id) from public.care_relationships
     where patient_id = tests.id('pia') $$);
 select is(pg_temp.log_of('pia'),
-  $t$Doc / doctor / update / care_relationship / treatment / Updated a care relationship with you
+  $t$Doc / doctor / close_chart / chart_session / treatment / Closed your chart
+Doc / doctor / update / care_relationship / treatment / Updated a care relationship with you
 Rae / patient / update / medical_record_share / Updated a share of a record
 Carer / caregiver / close_chart / chart_session / delegated / Closed your chart
 Carer / caregiver / open_record / medical_record / delegated / Read a record
@@ -71,7 +72,7 @@ from (values
 ) as m (actor, standing, outcome);
 
 update public.profiles set role = 'patient', display_name = null where id = tests.id('doc');
-select ok(pg_temp.log_of('pia') like 'doctor / update / care_relationship /%',
+select ok(pg_temp.log_of('pia') like 'doctor / close_chart / chart_session /%',
   'the role is the one of the time; who has no name any more is still there');
 
 -- In words -----------------------------------------------------------------------------------------

@@ -170,7 +170,9 @@ select is(
 -- Care and charts ----------------------------------------------------------------------------------
 
 select is(pg_temp.trail_of('doc', $$ select id from public.open_chart(tests.id('pia'), 'care_coordination') $$),
-  'doc(doctor) open_chart chart_session of pia for care_coordination', 'opening a chart is a row with its purpose');
+  $t$doc(doctor) close_chart chart_session of pia for treatment
+doc(doctor) open_chart chart_session of pia for care_coordination$t$,
+  'opening a chart is a row with its purpose, and closes the one before');
 select is(pg_temp.trail_of('doc', $$
     select public.close_chart(id) from public.chart_sessions where viewer_id = (select auth.uid()) and closed_at is null
   $$),
