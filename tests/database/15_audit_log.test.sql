@@ -49,9 +49,11 @@ Rae / patient / update / medical_record_share / Updated a share of a record
 Carer / caregiver / close_chart / chart_session / delegated / Closed your chart
 Carer / caregiver / open_record / medical_record / delegated / Read a record
 Carer / caregiver / open_chart / chart_session / delegated / Opened your chart
+Carer / caregiver / close_chart / chart_session / delegated / Closed your chart
 Doc / doctor / update / medical_record / treatment / Updated a record
 Doc / doctor / create / medical_record / treatment / Created a record
 Doc / doctor / open_chart / chart_session / treatment / Opened your chart
+Doc / doctor / close_chart / chart_session / treatment / Closed your chart
 Rae / patient / open_record / medical_record / share / Read a record$t$,
   'it names everybody else who touched her data, as what, how and for what, newest first');
 select is(pg_temp.log_of('omar'), 'Rae / patient / open_record / medical_record / share / Read a record',
