@@ -1,13 +1,15 @@
 -- Closing one's account: what the account gave and was given ends at once, and nothing is erased.
--- `p` closes; `doc` has p's chart open, `kin` is shared a record of p and shares one with p.
+-- `p` closes; `doc` has p's chart open, `kin` is shared a record of p and shares one with p, and with
+-- `aunt`; doc has kin's chart open, too.
 begin;
-select plan(13);
+select plan(15);
 
-select tests.make_user('p'), tests.make_user('kin'), tests.make_user('doc', 'doctor');
+select tests.make_user('p'), tests.make_user('kin'), tests.make_user('aunt'), tests.make_user('doc', 'doctor');
 select tests.make_care('p', 'doc');
 select tests.open_chart('p', 'doc');
 select tests.make_record('of p', 'p'), tests.make_record('of kin', 'kin');
-select tests.make_share('of p', 'kin'), tests.make_share('of kin', 'p');
+select tests.make_share('of p', 'kin'), tests.make_share('of kin', 'p'), tests.make_share('of kin', 'aunt');
+select tests.open_chart('kin', 'doc');
 
 select tests.act_as('doc');
 select isnt_empty('select 1 from public.medical_records', 'before, the doctor sees the record');
@@ -20,7 +22,8 @@ select throws_ok(
 );
 
 select tests.act_as('doc');
-select is_empty('select 1 from public.medical_records', 'the doctor sees nothing of them');
+select results_eq('select id from public.medical_records', array[tests.id('of kin')],
+  'the doctor sees nothing of them, and the other patient''s record as before');
 select throws_ok(
   format('select public.open_chart(%L, %L)', tests.id('p'), 'treatment'),
   'PT404', 'not_found', 'nor opens the chart again'
@@ -31,7 +34,14 @@ select results_eq(
   'the relative sees their own record only'
 );
 
+select tests.act_as('aunt');
+select results_eq('select id from public.medical_records', array[tests.id('of kin')], 'a share of others stands');
+
 select tests.act_as_owner();
+select results_eq(
+  $$ select status from public.care_relationships where patient_id = tests.id('kin') $$, array['active'],
+  'and so does their care'
+);
 select isnt_empty(
   format('select 1 from public.medical_records where id = %L', tests.id('of p')),
   'the records are kept'

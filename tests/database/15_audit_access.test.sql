@@ -97,10 +97,10 @@ select private.ensure_month_partitions('public.audit_events', 14);
 select is_empty(
   $$
     select c.relname, r.name
-    from pg_inherits as i
-    join pg_class as c on c.oid = i.inhrelid
+    from pg_class as c
+    left join pg_inherits as i on i.inhrelid = c.oid
     cross join unnest(array['anon', 'authenticated', 'service_role', 'records_worker']) as r (name)
-    where i.inhparent = 'public.audit_events'::regclass and (
+    where 'public.audit_events'::regclass in (c.oid, i.inhparent) and c.relkind in ('r', 'p') and (
       not c.relrowsecurity
       or has_any_column_privilege(r.name, c.oid, 'select, insert, update, references')
       or has_table_privilege(r.name, c.oid, 'delete, truncate, trigger, maintain')
@@ -114,7 +114,7 @@ select is_empty(
       )
     )
   $$,
-  'every partition has row-level security, no grant, and refuses change'
+  'the trail and every partition has row-level security, no grant, and refuses change'
 );
 
 select * from finish();

@@ -94,6 +94,7 @@ select is(pg_temp.partition_of(pg_temp.month(16)::timestamp at time zone 'UTC'),
 
 -- Of another table, made by the role of migrations in a schema whose default privileges are wide open.
 set local role postgres;
+alter default privileges in schema private grant all on tables to anon, authenticated, service_role;
 create table public.test_events (at timestamptz not null) partition by range (at);
 select private.ensure_month_partitions('public.test_events');
 select set_config('role', 'none', true);

@@ -1,7 +1,7 @@
 -- What the trail says: which statements write which rows, with what of the change, by whom, from where.
 -- Pia is a patient; doc and carer have her chart open; rae has a share; ada is an administrator.
 begin;
-select plan(54);
+select plan(58);
 
 select tests.make_user('pia'), tests.make_user('rae'), tests.make_user('doc', 'doctor'),
   tests.make_user('carer', 'caregiver'), tests.make_user('ada', 'admin'), tests.make_user('newdoc');
@@ -186,6 +186,37 @@ select matches(pg_temp.trail_of('pia', $$
   'ending care is an update of the relationship');
 select is(pg_temp.trail_of('doc', $$ select public.request_care(tests.id('pia'), 'doctor') $$),
   'doc(doctor) create care_relationship of pia', 'asking for care is a row of the patient''s');
+
+-- The purpose is that of the chart of this patient, which is open now, and of the newest.
+select tests.make_user('omar'), tests.make_user('dora', 'doctor');
+select tests.make_record('Bill', 'omar'), tests.make_record('Plan', 'pia');
+select tests.make_share('Plan', 'dora'), tests.make_share('Bill', 'dora');
+insert into named values (tests.id('omar'), 'omar'), (tests.id('dora'), 'dora');
+insert into seen select id from public.audit_events on conflict do nothing;
+select tests.open_chart('omar', 'dora');
+insert into seen select id from public.audit_events on conflict do nothing;
+create temp view revoking as
+  select 'select public.revoke_record_share(%L)' as call;
+select matches(pg_temp.trail_of('dora', format(call, (select id from public.medical_record_shares
+  where record_id = tests.id('Plan') and shared_with_id = tests.id('dora')))),
+  '^dora\(doctor\) update medical_record_share of pia {', 'a chart of another patient gives no purpose')
+from revoking;
+update public.chart_sessions set opened_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
+where viewer_id = tests.id('dora');
+insert into seen select id from public.audit_events on conflict do nothing;
+select matches(pg_temp.trail_of('dora', format(call, (select id from public.medical_record_shares
+  where record_id = tests.id('Bill') and shared_with_id = tests.id('dora')))),
+  '^dora\(doctor\) update medical_record_share of omar {', 'nor does one that has expired')
+from revoking;
+insert into public.chart_sessions (patient_id, viewer_id, purpose, opened_at, expires_at)
+values (tests.id('omar'), tests.id('dora'), 'treatment', now() - interval '9 minutes', now() + interval '1 minute'),
+  (tests.id('omar'), tests.id('dora'), 'emergency', now() - interval '1 minute', now() + interval '1 minute'),
+  (tests.id('omar'), tests.id('dora'), 'care_coordination', now() - interval '5 minutes', now() + interval '1 minute');
+select is(pg_temp.trail_of('dora', $$
+    insert into public.medical_records (patient_id, title, record_type) values (tests.id('omar'), 'Note', 'other')
+  $$), 'dora(doctor) create medical_record of omar for emergency', 'of several that are open the newest counts');
+
+select is(pg_temp.trail_of('dora', 'select public.touch_last_active()'), null, 'being active is no deed');
 
 -- Administration ---------------------------------------------------------------------------------
 

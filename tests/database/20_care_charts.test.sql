@@ -1,7 +1,7 @@
 -- Opening and closing charts, and what ends an opening. The ward: pia, a patient, is surrounded by one
 -- person for each way to stand to her (tests.make_ward); her record is Scan, Genes is sensitive.
 begin;
-select plan(129);
+select plan(132);
 
 select tests.make_ward();
 
@@ -86,6 +86,12 @@ select is(tests.attempt(actor, format('select id from public.open_chart(tests.id
 from (values ('doc', 'treatment'), ('carer', 'delegated')) as m (actor, purpose)
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
 select is(tests.state(), (select state from before), 'none of which opens or closes anything');
+
+-- The verification is the licence's, the role the account's: opening needs both.
+update public.profiles set role = 'patient' where id = tests.uid('doc');
+select is(tests.attempt('doc', $$ select id from public.open_chart(tests.id('pia'), 'treatment') $$), 'PT403 not_verified',
+  'open_chart: a verified clinician whose account is no doctor''s any more');
+update public.profiles set role = 'doctor' where id = tests.uid('doc');
 
 -- Opening opens ----------------------------------------------------------------------------------
 
@@ -201,6 +207,7 @@ select is(pg_temp.open_charts('doc'), 'emergency, treatment, treatment', 'a doct
 select is(pg_temp.call('pia', format('public.end_care(%L)', (select id from public.care_relationships
   where member_id = tests.id('doc') and patient_id = tests.id('pia')))), 'done', 'one patient ends care');
 select is(pg_temp.open_charts('doc'), 'emergency, treatment', 'her chart is closed, but neither the other''s nor the emergency');
+select is(pg_temp.open_charts('doc_closed'), 'treatment', 'another doctor''s opening of the same chart stays');
 delete from public.chart_sessions where purpose = 'emergency';
 select is(tests.attempt('doc', 'select title from public.medical_records'), 'Bill', 'the doctor reads of the other patient only');
 select is(pg_temp.open_charts('carer'), 'delegated', 'a caregiver''s opening of the same chart stays');
@@ -236,6 +243,7 @@ from unnest(array[
   $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'ended', tests.id('omar'), now(), null$$,
   $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'declined', tests.id('omar'), null, null$$,
   $$tests.id('omar'), tests.id('carer'), 'friend', '{records}', 'active', tests.id('omar'), now(), null$$,
+  $$tests.id('omar'), tests.id('carer'), 'friend', '{}', 'requested', tests.id('omar'), null, null$$,
   $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'paused', tests.id('omar'), now(), null$$
 ]) as row;
 select throws_ok(format('delete from public.%s', rows), '23503', null, format('history keeps: %s', rows))

@@ -3,7 +3,7 @@
 -- deleted, Note was added by doc and Letter by doc_closed; Scan is shared. Bill is omar's. Draft and
 -- Finding, which doc added, have no contents yet.
 begin;
-select plan(729);
+select plan(741);
 
 select tests.make_ward();
 insert into public.medical_records (id, patient_id, title, record_type)
@@ -268,6 +268,38 @@ from unnest(array['pia', 'doc', 'carer', 'share_view']) as actor
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
 
 select is(tests.state(), (select state from before), 'no attempt has changed anything');
+
+-- Rules behind the grants and the functions --------------------------------------------------------
+
+-- Were the columns open by mistake, the policies would still keep a row with its patient.
+grant update (patient_id) on public.medical_records, public.medical_record_contents to authenticated;
+select is(tests.attempt(actor, format('update public.%s set patient_id = tests.id(''omar'')', name)), '42501 policy',
+  format('%s: %s cannot give a row to another patient', name, actor))
+from unnest(array['medical_records', 'medical_record_contents']) as name
+cross join unnest(array['pia', 'doc']) as actor;
+grant insert (patient_id, sensitivity) on public.medical_record_contents to authenticated;
+select is(tests.attempt('pia', $$
+    insert into public.medical_record_contents (record_id, patient_id, sensitivity)
+    values (tests.id('Draft'), tests.id('pia'), 'normal')
+  $$, standing), outcome, 'contents that bring their own copies: ' || standing)
+from (values ('live', '1'), ('signed out', '42501 policy'), ('locked', '42501 policy')) as s (standing, outcome);
+revoke update (patient_id) on public.medical_records, public.medical_record_contents from authenticated;
+revoke insert (patient_id, sensitivity) on public.medical_record_contents from authenticated;
+
+-- What decides on one record asks for the session itself, whoever calls it.
+grant execute on function private.record_access(uuid), private.writable_record(uuid) to authenticated;
+select is(tests.attempt('pia', $$
+    select concat_ws(' ', a.ground, private.writable_record(tests.id('Scan')) = tests.id('pia'))
+    from private.record_access(tests.id('Scan')) as a
+  $$, standing), outcome, 'grounds of the patient, ' || standing)
+from (values ('live', 'owner t'), ('signed out', 'nothing'), ('locked', 'nothing')) as s (standing, outcome);
+select is(tests.attempt('pia', $$ select private.writable_record(tests.id('Scan')) $$, 'signed out'), 'nothing',
+  'nothing is writable without a session');
+revoke execute on function private.record_access(uuid), private.writable_record(uuid) from authenticated;
+
+update public.medical_records set deleted_at = now() where title = 'Note';
+select is(tests.attempt('doc', $$ select private.added_record_ids() = tests.id('Finding') $$), 'true',
+  'what the patient has deleted is no record of the doctor''s any more');
 
 delete from public.medical_record_contents where record_id = tests.id('Old');
 select is(tests.attempt('pia', $$

@@ -2,7 +2,7 @@
 -- medical records to nobody, since the function `records` signs each transfer. Pia and omar are patients,
 -- doc has pia's chart open, kim has a share of her record; guest signed in anonymously.
 begin;
-select plan(75);
+select plan(95);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('kim'), tests.make_user('doc', 'doctor'),
   tests.make_user('ada', 'admin'), tests.make_user('guest', p_anonymous => true);
@@ -63,6 +63,14 @@ from (values
   ('delete from storage.objects', '1')
 ) as c (statement, outcome);
 
+select is(tests.attempt('pia', replace(statement, 'HER', tests.id('pia')::text), standing), outcome, format('%s: %s', standing, statement))
+from unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing
+cross join (values
+  ('select name from storage.objects', 'nothing'),
+  ($$insert into storage.objects (bucket_id, name) values ('avatars', 'HER/new.png')$$, '42501 policy'),
+  ($$update storage.objects set metadata = '{}'$$, '0'),
+  ('delete from storage.objects', '0')
+) as c (statement, outcome);
 select is(tests.state(), (select state from before), 'no attempt has changed anything');
 
 -- The paths that rows of ours name.

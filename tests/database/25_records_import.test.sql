@@ -1,7 +1,7 @@
 -- Importing FHIR resources, as the function `records` does after it has read a bundle. The ward stands
 -- around pia (tests.make_ward); rao is a patient whose registry row is filled, new one whose is empty.
 begin;
-select plan(114);
+select plan(116);
 
 select tests.make_ward();
 select tests.make_user('rao'), tests.make_user('new');
@@ -184,6 +184,9 @@ from (values
 ) as p (given, outcome);
 select is(pg_temp.import('rao', '[]', '{"city": "Pune", "phone": null}', p_patient => 'rao'), 'nothing', 'one with a city');
 select is(pg_temp.registry('rao'), 'Ananya|Rao|1974-03-09|Pune|https://h.example R/1', 'fills that and nothing else');
+
+select is(pg_temp.import('rao', '[]', '{"city": "Goa", "country": "IN"}', p_patient => 'rao'), 'nothing', 'one with another city, and a country');
+select is(pg_temp.registry('rao'), 'Ananya|Rao|1974-03-09|Pune|IN|https://h.example R/1', 'fills the country and leaves the city');
 
 create temp table linked as select tests.state() as state;
 select is(pg_temp.import(actor, pg_temp.rows('E/1=a'), given, p_patient => 'rao'), outcome, format('%s, %s', given, actor))

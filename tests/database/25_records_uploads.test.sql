@@ -2,7 +2,7 @@
 -- the person, and completes or rejects as records_worker. The ward stands around pia (tests.make_ward);
 -- Scan is shared, Note was added by doc and Letter by doc_closed.
 begin;
-select plan(151);
+select plan(152);
 
 select tests.make_ward();
 
@@ -152,6 +152,10 @@ select is((select count(*) from private.record_uploads where completed_at is not
 select is(pg_temp.call('pia', pg_temp.begin_upload('Scan')), 'PT409 already_uploaded', 'and none can be announced');
 select is(pg_temp.call('pia', $$concat_ws(' ', file_name, completed_at is not null)
   from private.pending_record_upload(tests.id('Scan'))$$), 'second.pdf t', 'asking for it tells that it is completed');
+
+update private.record_uploads set created_at = now() + interval '1 minute' where id = (select id from uploads where name = 'first');
+select is(pg_temp.call('pia', $$file_name from private.pending_record_upload(tests.id('Scan'))$$), 'second.pdf',
+  'also when another was announced after it');
 
 -- A record without contents gets them with its file; a doctor adds files to what he added.
 delete from public.medical_record_contents where record_id = tests.id('Note');
