@@ -2,7 +2,7 @@
 -- surrounded by one person for each way to stand to her (tests.make_ward); omar is another patient;
 -- paula has a public face, and so had locke, whose account is locked, as is that of her carer `loxley`.
 begin;
-select plan(496);
+select plan(504);
 
 select tests.make_ward();
 select tests.make_user('paula'), tests.make_user('locke'), tests.make_user('loxley', 'caregiver');
@@ -249,6 +249,13 @@ select ok(not pg_temp.is_live(gen_random_uuid()), 'a token with a session that n
 select set_config('request.jwt.claims', (tests.claims('pia') - 'session_id')::text, true);
 select ok(not private.session_is_live(), 'a token without a session does not count');
 select tests.act_as_owner();
+
+select is(tests.attempt(actor, 'select concat_ws('' '', private.is_admin(), private.is_verified_doctor())', standing), outcome,
+  format('%s, %s: is an administrator, is a verified doctor', actor, standing))
+from (values
+  ('admin', 'live', 't f'), ('admin@aal1', 'live', 'f f'), ('admin', 'signed out', 'f f'), ('admin', 'locked', 'f f'),
+  ('pia', 'live', 'f f'), ('doc', 'live', 'f t'), ('doc_withdrawn', 'live', 'f f'), ('doc_unverified', 'live', 'f f')
+) as m (actor, standing, outcome);
 
 -- Columns ----------------------------------------------------------------------------------------
 

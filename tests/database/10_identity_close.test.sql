@@ -2,7 +2,7 @@
 -- `p` closes; `doc` has p's chart open, `kin` is shared a record of p and shares one with p, and with
 -- `aunt`; doc has kin's chart open, too.
 begin;
-select plan(15);
+select plan(16);
 
 select tests.make_user('p'), tests.make_user('kin'), tests.make_user('aunt'), tests.make_user('doc', 'doctor');
 select tests.make_care('p', 'doc');
@@ -41,6 +41,13 @@ select tests.act_as_owner();
 select results_eq(
   $$ select status from public.care_relationships where patient_id = tests.id('kin') $$, array['active'],
   'and so does their care'
+);
+select results_eq(
+  $$
+    select r.title, tests.names() ->> s.shared_with_id::text from public.medical_record_shares as s
+    join public.medical_records as r on r.id = s.record_id where s.revoked_at is null
+  $$,
+  $$ values ('of kin', 'Aunt') $$, 'what the account shared and was shared has ended'
 );
 select isnt_empty(
   format('select 1 from public.medical_records where id = %L', tests.id('of p')),
