@@ -1,5 +1,5 @@
-// Races: what many do at once, straight on the database, as the people themselves. All stand ready in
-// transactions of their own before the first begins, so that they do meet.
+// Races: what many do at once, straight on the database, as the people themselves. All stand ready
+// in transactions of their own before the first begins, so that they do meet.
 
 import { assertEquals } from "@std/assert";
 import type postgres from "postgres";
@@ -62,19 +62,22 @@ raceTest("a caregiver who asks while being appointed has one relationship", asyn
 });
 
 raceTest("of twenty shares of one record with one account exactly one is made", async (db) => {
-  const [patient, relative] = await people(db, "patient", "patient");
-  const recordId = await newRecord(db, patient);
+  // Often, since shares that wait for each other crosswise would do so by chance only.
+  for (let round = 0; round < 10; round++) {
+    const [patient, relative] = await people(db, "patient", "patient");
+    const recordId = await newRecord(db, patient);
 
-  const outcomes = await race(db, () =>
-    as(patient, async (tx) => {
-      await tx`select public.share_medical_record(
+    const outcomes = await race(db, () =>
+      as(patient, async (tx) => {
+        await tx`select public.share_medical_record(
           ${recordId}, ${relative.id}, 'view', now() + interval '1 day')`;
-    }));
+      }));
 
-  assertEquals(tally(outcomes), { "ok": 1, "PT409 already_shared": 19 });
-  const shares = await db`
+    assertEquals(tally(outcomes), { "ok": 1, "PT409 already_shared": 19 });
+    const shares = await db`
       select 1 from public.medical_record_shares where record_id = ${recordId}`;
-  assertEquals(shares.length, 1);
+    assertEquals(shares.length, 1);
+  }
 });
 
 raceTest("twenty shares of one record with twenty accounts are all made", async (db) => {
@@ -110,7 +113,7 @@ raceTest("twenty imports of the same resources bring each in once", async (db) =
     as(n % 2 === 0 ? patient : doctor, async (tx) => {
       const answered = await tx<{ outcome: string }[]>`
           select outcome from private.import_records(
-            ${patient.id}, 'https://h.example', '{"source_id": "Patient/1"}', ${rows}::text::jsonb)`;
+            ${patient.id}, 'https://h.example', null, ${rows}::text::jsonb)`;
       for (const { outcome } of answered) counts[outcome] = (counts[outcome] ?? 0) + 1;
     }));
 
@@ -252,7 +255,9 @@ raceTest(
       "the verification": ({ doctor }) =>
         db`update public.doctors set verified_at = null where id = ${doctor.id}`,
       "the care": ({ careId }) =>
-        db`update public.care_relationships set status = 'ended', ends_at = now() where id = ${careId}`,
+        db`
+          update public.care_relationships set status = 'ended', ends_at = now()
+          where id = ${careId}`,
       "the chart": ({ doctor }) =>
         db`update public.chart_sessions set closed_at = now() where viewer_id = ${doctor.id}`,
     };
@@ -293,14 +298,15 @@ raceTest(
     assertEquals(tally(grants), { "ok": RUNNERS });
     assertEquals(tally(requests), { "ok": RUNNERS });
     const [made] = await db`
-      select (select count(*)::int from public.account_grants where user_id = ${person.id}) as grants,
+      select
+        (select count(*)::int from public.account_grants where user_id = ${person.id}) as grants,
         (select count(*)::int from public.doctors where id = ${person.id}) as doctors`;
     assertEquals({ ...made }, { grants: 1, doctors: 1 });
   },
 );
 
 raceTest(
-  "decisions on one doctor that contradict each other leave the account and its verification in step",
+  "contradictory decisions on one doctor leave account and verification in step",
   async (db) => {
     const [admin, person] = await people(db, "admin", "patient");
     await runAs(
@@ -316,7 +322,8 @@ raceTest(
 
     assertEquals(tally(outcomes), { "ok": RUNNERS });
     const [row] = await db`
-      select p.is_verified, d.verified_at is not null as verified, d.rejected_reason is null as clear
+      select p.is_verified, d.verified_at is not null as verified,
+        d.rejected_reason is null as clear
       from public.profiles as p join public.doctors as d on d.id = p.id where p.id = ${person.id}`;
     const { is_verified, verified, clear } = present(row);
     assertEquals({ verified, clear }, { verified: is_verified, clear: is_verified });
@@ -346,7 +353,7 @@ raceTest("of two hundred requests at once a bucket of fifty grants fifty", async
   assertEquals(remaining.size, 50, "each token is given once");
 });
 
-// People and what they have -------------------------------------------------------------------------
+// People and what they have -----------------------------------------------------------------------
 
 interface Cast {
   patient: Racer;
@@ -385,7 +392,7 @@ function completesUpload(person: Racer, uploadId: string): Runner {
   return { claims, role: "records_worker", work };
 }
 
-// Looking -------------------------------------------------------------------------------------------
+// Looking -----------------------------------------------------------------------------------------
 
 async function careOf(db: postgres.Sql, patient: Racer, member: Racer): Promise<string[]> {
   const rows = await db`

@@ -1,5 +1,6 @@
-// Races straight on the database: people with accounts and sessions, and ways to let many act at once,
-// or one while another has not finished. As in functions/_shared/db.ts, role and claims make the person.
+// Races straight on the database: people with accounts and sessions, and ways to let many act at
+// once, or one while another has not finished. Role and claims make the person, as in
+// functions/_shared/db.ts.
 
 import postgres from "postgres";
 import { present } from "./auth.ts";
@@ -23,7 +24,7 @@ export type Work<T> = (tx: postgres.TransactionSql) => Promise<T>;
 /** What became of one runner: `ok`, or the SQLSTATE and the message of what refused it. */
 export type Outcome = string;
 
-/** Registers a test with connections for all runners; ignored where the database cannot be reached. */
+/** Registers a test that is given connections for all; ignored without the database's URL. */
 export function raceTest(name: string, fn: (db: postgres.Sql) => Promise<void>): void {
   const { dbUrl } = testEnv();
   Deno.test({
@@ -53,8 +54,8 @@ export async function people<Roles extends Role[]>(
           id, aud, role, email, is_anonymous, raw_app_meta_data, raw_user_meta_data
         )
         values (
-          ${person.id}, 'authenticated', 'authenticated', ${`${person.id}@example.org`}, false, '{}',
-          jsonb_build_object('role', ${role}::text)
+          ${person.id}, 'authenticated', 'authenticated', ${`${person.id}@example.org`}, false,
+          '{}', jsonb_build_object('role', ${role}::text)
         )`;
       await tx`insert into auth.sessions (id, user_id) values (${person.sessionId}, ${person.id})`;
       if (role === "patient" || role === "caregiver") return;
