@@ -234,7 +234,8 @@ select is(tests.attempt(actor, statement), '42501 grant', format('%s: %s', actor
 from unnest(array['pia', 'service_role', 'rate_limit_worker']) as actor
 cross join unnest(array[
   'select key from private.rate_limits',
-  $$insert into private.rate_limits (key, tokens, granted, refilled_at) values ('k', 9, true, now())$$,
+  $$insert into private.rate_limits (key, tokens, granted, refilled_at)
+    values ('k', 9, true, now())$$,
   'update private.rate_limits set tokens = 9',
   'delete from private.rate_limits'
 ]) as statement;
@@ -245,7 +246,8 @@ select is_empty(
   $$
     select c.oid::regclass from pg_class as c
     join pg_attribute as a on a.attrelid = c.oid and a.attname = 'updated_at' and not a.attisdropped
-    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind in ('r', 'p')
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+      and c.relkind in ('r', 'p')
       and not exists (
         select 1 from pg_trigger as t
         where t.tgrelid = c.oid and t.tgfoid = 'private.set_updated_at()'::regprocedure
@@ -267,7 +269,8 @@ create temp view buckets as
 create function pg_temp.pass(p_key text, p_time interval) returns void language sql as $$
   update private.rate_limits set refilled_at = refilled_at - p_time where key = p_key
 $$;
-create function pg_temp.take(p_key text, p_capacity integer default 10, p_seconds integer default 3600)
+create function pg_temp.take(p_key text, p_capacity integer default 10,
+  p_seconds integer default 3600)
   returns text language plpgsql as $$
 declare
   v_taken record;
@@ -293,7 +296,8 @@ select is(pg_temp.take('b'), 't, 9 left, 360 s', 'another key has a bucket of it
 create temp table emptied as select tokens, refilled_at from buckets where key = 'a';
 do $$ begin perform pg_temp.take('a'); end $$;
 select results_eq(
-  $$ select tokens, refilled_at from buckets where key = 'a' $$, 'select tokens, refilled_at from emptied',
+  $$ select tokens, refilled_at from buckets where key = 'a' $$,
+  'select tokens, refilled_at from emptied',
   'a refusal leaves tokens and clock as they are, so that hammering does not delay the refill'
 );
 
@@ -317,16 +321,19 @@ select is(pg_temp.take('c', 1, 1), 't, 0 left, 1 s', 'the smallest bucket gives 
 select is(pg_temp.take('c', 1, 1), 'f, 0 left, 1 s', 'and names at least a second');
 
 select is(
-  (select count(*) from generate_series(1, 2000) as n where pg_temp.take('many ' || n) like 't, 9 left%'),
+  (select count(*) from generate_series(1, 2000) as n
+    where pg_temp.take('many ' || n) like 't, 9 left%'),
   2000::bigint, 'two thousand keys have two thousand buckets'
 );
 
 select is(
-  tests.attempt('rate_limit_worker', format('select private.take_rate_token(%L, 10, 60)', key)), '23514',
+  tests.attempt('rate_limit_worker', format('select private.take_rate_token(%L, 10, 60)', key)),
+  '23514',
   format('a key of %s characters is refused', length(key))
 )
 from unnest(array['', repeat('k', 201)]) as key;
-select is(tests.attempt('rate_limit_worker', 'select private.take_rate_token(null, 10, 60)'), '23502',
+select is(tests.attempt('rate_limit_worker', 'select private.take_rate_token(null, 10, 60)'),
+  '23502',
   'no key is refused');
 select is_empty($$ select key from buckets where length(key) not between 1 and 200 $$,
   'a key that is refused leaves no bucket');
@@ -366,14 +373,17 @@ select is(
 
 -- Texts ------------------------------------------------------------------------------------------
 
-select ok('100%_\' like private.like_escape('100%_\') and '1000 ' not like private.like_escape('100%_'),
+select ok('100%_\' like private.like_escape('100%_\')
+  and '1000 ' not like private.like_escape('100%_'),
   'what is escaped matches itself alone');
 
 select is(
   (
     select string_agg(name, ', ') from unnest(array[
-      'Asia/Kolkata', 'UTC', 'America/Argentina/Buenos_Aires', 'Etc/GMT+5', 'IST', '+05:30', 'EST5EDT',
-      '<X>-5', '', 'Mars/Base', '../etc/passwd', repeat('A', 10000), 'Asia/Kolkata ', E'Asia/Kolkata\n'
+      'Asia/Kolkata', 'UTC', 'America/Argentina/Buenos_Aires', 'Etc/GMT+5', 'IST', '+05:30',
+        'EST5EDT',
+      '<X>-5', '', 'Mars/Base', '../etc/passwd', repeat('A', 10000), 'Asia/Kolkata ',
+        E'Asia/Kolkata\n'
     ]) as name
     where private.is_timezone(name)
   ),

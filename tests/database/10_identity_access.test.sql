@@ -33,7 +33,8 @@ from (values
   ('records_worker',  '42501 grant', '42501 grant')
 ) as m (actor, "select", "update")
 cross join lateral (values
-  ('select', $$ select display_name from public.profiles where display_name in ('Pia', 'Omar') $$, "select"),
+  ('select', $$ select display_name from public.profiles where display_name in ('Pia', 'Omar') $$,
+    "select"),
   ('insert', $$ insert into public.profiles (id) values (gen_random_uuid()) $$, '42501 grant'),
   ('update', $$ update public.profiles set bio = 'x' where id = tests.id('pia') $$, "update"),
   ('delete', $$ delete from public.profiles where id = tests.id('pia') $$, '42501 grant')
@@ -111,7 +112,8 @@ cross join lateral (values
   ('select', $$ select license_number from public.doctors where id = tests.id('doc') $$, "select"),
   (
     'insert',
-    $$ insert into public.doctors (id, license_number, specialty) values (tests.id('pia'), 'LIC', 'ENT') $$,
+    $$ insert into public.doctors (id, license_number, specialty)
+      values (tests.id('pia'), 'LIC', 'ENT') $$,
     '42501 grant'
   ),
   ('update', 'update public.doctors set verified_at = now()', '42501 grant'),
@@ -195,19 +197,22 @@ from unnest(array[
 ]) as statement;
 
 select is(
-  tests.attempt(actor, $$ select display_name from public.public_profiles where id = tests.id('paula') $$),
+  tests.attempt(actor, $$ select display_name from public.public_profiles
+    where id = tests.id('paula') $$),
   face, format('public faces: a public one, for %s', actor)
 )
 from (values
   ('pia', 'Paula'), ('doc_stranger', 'Paula'), ('guest', 'Paula'), ('anon', '42501 grant')
 ) as m (actor, face);
-select is(tests.attempt('pia', $$ select display_name from public.profiles where is_public $$), 'nothing',
+select is(tests.attempt('pia', $$ select display_name from public.profiles where is_public $$),
+  'nothing',
   'a public face opens no row of profiles to others');
 select is(
   tests.attempt('pia', $$
     select display_name from public.public_profiles where display_name in ('Locke', 'Loxley')
   $$),
-  'nothing', 'public faces: an account that is locked shows none, neither in public nor to its patient'
+  'nothing',
+    'public faces: an account that is locked shows none, neither in public nor to its patient'
 );
 
 select is(
@@ -215,12 +220,14 @@ select is(
     select string_agg(a.attname, ', ' order by a.attnum) from pg_attribute as a
     where a.attrelid = 'public.public_profiles'::regclass and a.attnum > 0
   ),
-  'id, role, display_name, avatar_path, bio, is_verified', 'public faces: nothing but the public columns'
+  'id, role, display_name, avatar_path, bio, is_verified',
+    'public faces: nothing but the public columns'
 );
 
 -- What a session, a lock or a ban ends ------------------------------------------------------------
 
-select is(tests.attempt(actor, statement, standing), outcome, format('%s, %s: %s', actor, standing, statement))
+select is(tests.attempt(actor, statement, standing), outcome,
+  format('%s, %s: %s', actor, standing, statement))
 from (values ('pia'), ('doc'), ('carer'), ('admin')) as m (actor)
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing
 cross join (values
@@ -244,17 +251,22 @@ begin
 end
 $$;
 select ok(pg_temp.is_live(tests.session_id('pia')), 'a token counts while its session is there');
-select ok(not pg_temp.is_live(tests.session_id('omar')), 'a token with the session of another counts for nobody');
-select ok(not pg_temp.is_live(gen_random_uuid()), 'a token with a session that never was does not count');
+select ok(not pg_temp.is_live(tests.session_id('omar')),
+  'a token with the session of another counts for nobody');
+select ok(not pg_temp.is_live(gen_random_uuid()),
+  'a token with a session that never was does not count');
 select set_config('request.jwt.claims', (tests.claims('pia') - 'session_id')::text, true);
 select ok(not private.session_is_live(), 'a token without a session does not count');
 select tests.act_as_owner();
 
-select is(tests.attempt(actor, 'select concat_ws('' '', private.is_admin(), private.is_verified_doctor())', standing), outcome,
+select is(tests.attempt(actor,
+  'select concat_ws('' '', private.is_admin(), private.is_verified_doctor())', standing), outcome,
   format('%s, %s: is an administrator, is a verified doctor', actor, standing))
 from (values
-  ('admin', 'live', 't f'), ('admin@aal1', 'live', 'f f'), ('admin', 'signed out', 'f f'), ('admin', 'locked', 'f f'),
-  ('pia', 'live', 'f f'), ('doc', 'live', 'f t'), ('doc_withdrawn', 'live', 'f f'), ('doc_unverified', 'live', 'f f')
+  ('admin', 'live', 't f'), ('admin@aal1', 'live', 'f f'), ('admin', 'signed out', 'f f'),
+    ('admin', 'locked', 'f f'),
+  ('pia', 'live', 'f f'), ('doc', 'live', 'f t'), ('doc_withdrawn', 'live', 'f f'),
+    ('doc_unverified', 'live', 'f f')
 ) as m (actor, standing, outcome);
 
 -- Columns ----------------------------------------------------------------------------------------
@@ -280,7 +292,8 @@ cross join unnest(array['pia', 'doc', 'admin']) as actor;
 
 -- Values -----------------------------------------------------------------------------------------
 
-select is(tests.attempt('pia', format('update public.%s where id = tests.id(''pia'')', change)), outcome,
+select is(tests.attempt('pia', format('update public.%s where id = tests.id(''pia'')', change)),
+  outcome,
   format('%s: %s', left(change, 60), outcome))
 from (values
   ($$profiles set display_name = 'Ananya'$$, '1'),
@@ -315,7 +328,8 @@ select is(tests.state(), (select state from before), 'no attempt has changed any
 
 -- Were the columns open by mistake, the policies would still keep a row with its owner.
 grant update (id) on public.profiles, public.patients to authenticated;
-select is(tests.attempt('pia', format('update public.%s set id = tests.id(''none'')', name)), '42501 policy',
+select is(tests.attempt('pia', format('update public.%s set id = tests.id(''none'')', name)),
+  '42501 policy',
   name || ': a row stays with its owner')
 from unnest(array['profiles', 'patients']) as name;
 
@@ -323,7 +337,8 @@ select throws_ok(format('update public.%s', change), '23514', null, 'nobody writ
 from unnest(array[
   $$profiles set role = 'superuser' where id = tests.id('pia')$$,
   $$profiles set subscription_tier = 'gold' where id = tests.id('pia')$$,
-  $$doctors set verified_at = now(), rejected_reason = 'Licence expired' where id = tests.id('doc')$$,
+  $$doctors set verified_at = now(), rejected_reason = 'Licence expired'
+    where id = tests.id('doc')$$,
   $$account_grants set "grant" = 'admin' where user_id = tests.id('pia')$$
 ]) as change;
 

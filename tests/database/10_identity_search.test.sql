@@ -7,28 +7,33 @@ select plan(45);
 select tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver');
 create temp table people (handle text, first_name text, last_name text);
 insert into people values
-  ('p01', 'Ananya', 'Rao'), ('p02', 'Ananya', 'Rao'), ('p03', 'Ananya', 'Rao'), ('p04', 'Bela', 'Rao'),
+  ('p01', 'Ananya', 'Rao'), ('p02', 'Ananya', 'Rao'), ('p03', 'Ananya', 'Rao'),
+    ('p04', 'Bela', 'Rao'),
   ('p05', null, 'Rao'), ('p06', 'Ananya', null), ('p07', null, null), ('p08', 'Zoë', 'Øst'),
   ('p09', '100%', 'Under_score'), ('p10', 'Back\slash', 'O''Hara'), ('p11', 'ananya', 'rao'),
   ('p12', 'An', 'Aya Rao'), ('p13', null, null), ('p14', 'x', 'y'),
   ('closed', 'Ananya', 'Rao'), ('ina', 'Ananya', 'Rao'), ('ira', '%', '_');
 select tests.make_user(handle) from people;
-update public.patients as p set first_name = h.first_name, last_name = h.last_name, cancer_type = 'breast'
+update public.patients as p set first_name = h.first_name, last_name = h.last_name,
+  cancer_type = 'breast'
 from people as h where p.id = tests.id(h.handle);
 select tests.open_chart(handle, 'doc') from people where handle ~ '^p\d';
 select tests.open_chart('closed', 'doc', closed => true);
 select tests.open_chart('p01', 'carer');
 
-create function pg_temp.found(p_query text, p_actor text default 'doc') returns text language sql as $$
+create function pg_temp.found(p_query text,
+  p_actor text default 'doc') returns text language sql as $$
   select tests.attempt(p_actor, format($q$
-    select h.handle from public.search_patients(%L, 100) as s join pg_temp.people as h on tests.id(h.handle) = s.id
+    select h.handle from public.search_patients(%L, 100) as s
+      join pg_temp.people as h on tests.id(h.handle) = s.id
   $q$, p_query))
 $$;
 grant select on people to public;
 
 -- Whom -------------------------------------------------------------------------------------------
 
-select is(pg_temp.found(null), 'p01, p02, p03, p04, p05, p06, p07, p08, p09, p10, p11, p12, p13, p14',
+select is(pg_temp.found(null),
+  'p01, p02, p03, p04, p05, p06, p07, p08, p09, p10, p11, p12, p13, p14',
   'a doctor finds the patients whose charts are open, and no others');
 select is(pg_temp.found(null, actor), names, format('%s finds: %s', actor, names))
 from (values
@@ -73,7 +78,8 @@ select tests.act_as_owner();
 
 -- Page by page -----------------------------------------------------------------------------------
 
-create function pg_temp.pages(p_limit integer) returns table (page integer, id uuid) language plpgsql as $$
+create function pg_temp.pages(p_limit integer) returns table (page integer,
+  id uuid) language plpgsql as $$
 declare
   v_cursor text;
   v_row record;
@@ -82,7 +88,8 @@ begin
   for v_page in 1..30 loop
     page := v_page;
     v_row := null;
-    for v_row in select s.id, s.cursor from public.search_patients(null, p_limit, v_cursor) as s loop
+    for v_row in select s.id, s.cursor
+      from public.search_patients(null, p_limit, v_cursor) as s loop
       id := v_row.id;
       return next;
     end loop;
@@ -94,11 +101,13 @@ end
 $$;
 create temp table whole as
   select array_agg(id) as ids from pg_temp.pages(100);
-select is((select cardinality(ids) from whole), 15, 'one page of a hundred holds all, the doctor''s own row too');
+select is((select cardinality(ids) from whole), 15,
+  'one page of a hundred holds all, the doctor''s own row too');
 select is((select array_agg(id) from pg_temp.pages(size)), (select ids from whole),
   format('pages of %s lose nobody, double nobody and keep the order', size))
 from unnest(array[1, 2, 3, 5, 14, 15]) as size;
-select is((select max(count) from (select count(*) from pg_temp.pages(5) group by page) as p), 5::bigint,
+select is((select max(count) from (select count(*) from pg_temp.pages(5) group by page) as p),
+  5::bigint,
   'a page has as many as asked for');
 
 select is_empty(

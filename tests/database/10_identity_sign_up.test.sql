@@ -3,14 +3,16 @@
 begin;
 select plan(61);
 
-create function pg_temp.sign_up(p_handle text, p_metadata jsonb, p_is_anonymous boolean default false)
+create function pg_temp.sign_up(p_handle text, p_metadata jsonb,
+  p_is_anonymous boolean default false)
   returns void language plpgsql as $$
 begin
   perform set_config('role', 'supabase_auth_admin', true);
   insert into auth.users (id, aud, role, email, is_anonymous, raw_app_meta_data, raw_user_meta_data)
   values (
     tests.id(p_handle), 'authenticated', 'authenticated',
-    case when not p_is_anonymous then p_handle || '@example.com' end, p_is_anonymous, '{}', p_metadata
+    case when not p_is_anonymous then p_handle || '@example.com' end, p_is_anonymous, '{}',
+      p_metadata
   );
   perform set_config('role', 'none', true);
 end
@@ -48,7 +50,8 @@ insert into sign_ups values
   ('full name', '{"full_name": "Ananya Rao"}', 'patient/Ananya Rao/en/UTC'),
   ('both names', '{"display_name": "Ananya", "full_name": "Ananya Rao"}', 'patient/Ananya/en/UTC'),
   ('blank', '{"display_name": "   "}', 'patient/-/en/UTC'),
-  ('script', '{"display_name": "<script>alert(1)</script>"}', 'patient/<script>alert(1)</script>/en/UTC'),
+  ('script', '{"display_name": "<script>alert(1)</script>"}',
+    'patient/<script>alert(1)</script>/en/UTC'),
   ('unicode', '{"display_name": "राम 🌸 Ω"}', 'patient/राम 🌸 Ω/en/UTC'),
   ('name number', '{"display_name": 42}', 'patient/42/en/UTC'),
   ('name list', '{"display_name": []}', 'patient/[]/en/UTC'),
@@ -69,16 +72,19 @@ from unnest(array['role', 'locale', 'timezone', 'first_name']) as key;
 insert into sign_ups values
   ('long name', jsonb_build_object('display_name', repeat('é', 10000)),
     'patient/' || repeat('é', 80) || '/en/UTC'),
-  ('long blank', jsonb_build_object('display_name', 'x' || repeat(' ', 100) || 'y'), 'patient/x/en/UTC'),
+  ('long blank', jsonb_build_object('display_name', 'x' || repeat(' ', 100) || 'y'),
+    'patient/x/en/UTC'),
   ('nested', (repeat('{"display_name":', 500) || '1' || repeat('}', 500))::jsonb,
-    'patient/' || left((repeat('{"display_name": ', 499) || '1' || repeat('}', 499)), 80) || '/en/UTC');
+    'patient/' || left((repeat('{"display_name": ', 499) || '1' || repeat('}', 499)), 80)
+      || '/en/UTC');
 
 select lives_ok(format('select pg_temp.sign_up(%L, %L)', handle, metadata), 'signs up: ' || handle)
 from sign_ups;
 
 select results_eq(
   $$
-    select s.handle, p.role || '/' || coalesce(p.display_name, '-') || '/' || p.locale || '/' || p.timezone
+    select s.handle, p.role || '/' || coalesce(p.display_name,
+      '-') || '/' || p.locale || '/' || p.timezone
     from sign_ups as s left join public.profiles as p on p.id = tests.id(s.handle) order by s.handle
   $$,
   'select handle, profile from sign_ups order by handle',
@@ -110,7 +116,8 @@ select pg_temp.sign_up('rao', '{"first_name": " Ananya ", "last_name": "Rao"}'),
 select results_eq(
   $$
     select first_name, last_name from public.patients
-    where id in (tests.id('rao'), tests.id('odd'), tests.id('typed')) order by length(first_name) desc
+    where id in (tests.id('rao'), tests.id('odd'), tests.id('typed'))
+      order by length(first_name) desc
   $$,
   $$ values (repeat('x', 100), null), ('Ananya', 'Rao'), ('1', '{"a": 1}') $$,
   'the registry takes the names that metadata gives, cut to what fits'
@@ -138,7 +145,8 @@ select pg_temp.sign_up('guest', '{"role": "patient"}', true),
   pg_temp.sign_up('helper', '{"role": "caregiver"}', true);
 select results_eq(
   $$
-    select p.role, t.id is not null from public.profiles as p left join public.patients as t on t.id = p.id
+    select p.role, t.id is not null from public.profiles as p left
+      join public.patients as t on t.id = p.id
     where p.id in (tests.id('guest'), tests.id('helper')) order by 1
   $$,
   $$ values ('caregiver', false), ('patient', false) $$,
@@ -151,7 +159,8 @@ where id in (tests.id('guest'), tests.id('helper'));
 select set_config('role', 'none', true);
 select results_eq(
   $$
-    select p.role, t.created_by = p.id from public.profiles as p left join public.patients as t on t.id = p.id
+    select p.role, t.created_by = p.id from public.profiles as p left
+      join public.patients as t on t.id = p.id
     where p.id in (tests.id('guest'), tests.id('helper')) order by 1
   $$,
   $$ values ('caregiver', null), ('patient', true) $$,
@@ -165,8 +174,10 @@ select is((select first_name from public.patients where id = tests.id('guest')),
 
 -- Bans and deletions end sessions ------------------------------------------------------------------
 
-select tests.make_user('ben'), tests.make_user('ann'), tests.make_user('old'), tests.make_user('gone');
-insert into auth.sessions (id, user_id) values (tests.id('second session of ben'), tests.uid('ben'));
+select tests.make_user('ben'), tests.make_user('ann'), tests.make_user('old'),
+  tests.make_user('gone');
+insert into auth.sessions (id, user_id)
+  values (tests.id('second session of ben'), tests.uid('ben'));
 create function pg_temp.sessions() returns text language sql as $$
   select string_agg(h, ', ' order by h)
   from unnest(array['ben', 'ann', 'old', 'gone']) as h
@@ -177,7 +188,8 @@ select is(pg_temp.sessions(), 'ann, ben, ben, gone, old', 'four people have sess
 select set_config('role', 'supabase_auth_admin', true);
 update auth.users set banned_until = now() + interval '1 day' where id = tests.id('ben');
 select set_config('role', 'none', true);
-select is(pg_temp.sessions(), 'ann, gone, old', 'a ban ends every session of the account, and no other''s');
+select is(pg_temp.sessions(), 'ann, gone, old',
+  'a ban ends every session of the account, and no other''s');
 
 update auth.users set banned_until = now() - interval '1 second' where id = tests.id('old');
 select is(pg_temp.sessions(), 'ann, gone, old', 'a ban that is over ends none');

@@ -13,7 +13,8 @@ insert into trail values
   ('public.audit_events', true),
   ('private.audit_events_default', true),
   ('private.' || to_char(now() at time zone 'UTC', '"audit_events_"YYYY_MM'), true),
-  ('private.' || to_char(now() at time zone 'UTC' + interval '1 month', '"audit_events_"YYYY_MM'), false);
+  ('private.' || to_char(now() at time zone 'UTC' + interval '1 month', '"audit_events_"YYYY_MM'),
+    false);
 create temp table before as select tests.state() as state;
 
 -- Through the API ---------------------------------------------------------------------------------
@@ -31,13 +32,15 @@ cross join (
 ) as t
 cross join unnest(array[
   'select id from TRAIL',
-  $$ insert into TRAIL (actor_role, action, resource_type) values ('admin', 'open_chart', 'chart_session') $$,
+  $$ insert into TRAIL (actor_role, action, resource_type)
+    values ('admin', 'open_chart', 'chart_session') $$,
   $$ update TRAIL set action = 'forgotten' $$,
   'delete from TRAIL',
   'truncate TRAIL'
 ]) as statement;
 
-select is(tests.attempt(actor, statement), '42501 grant', format('%s: %s', actor, left(statement, 70)))
+select is(tests.attempt(actor, statement), '42501 grant',
+  format('%s: %s', actor, left(statement, 70)))
 from unnest(array['pia', 'service_role']) as actor
 cross join unnest(array[
   $$ select private.write_audit('open_chart', 'chart_session', null, tests.id('pia')) $$,
@@ -54,12 +57,14 @@ end
 $$;
 select is(tests.attempt('pia', 'select pg_temp.forge()'), '42501 grant',
   'a trigger of one''s own cannot use the function that writes the trail');
-select is(tests.attempt('pia', $$ select set_config('session_replication_role', 'replica', true) $$), '42501',
+select is(tests.attempt('pia',
+  $$ select set_config('session_replication_role', 'replica', true) $$), '42501',
   'triggers cannot be put to sleep');
 
 -- As its owner, and as superuser -----------------------------------------------------------------
 
-create function pg_temp.attempt_as(p_role text, p_statement text) returns text language plpgsql as $$
+create function pg_temp.attempt_as(p_role text,
+  p_statement text) returns text language plpgsql as $$
 begin
   begin
     perform set_config('role', p_role, true);
@@ -106,11 +111,13 @@ select is_empty(
       or has_table_privilege(r.name, c.oid, 'delete, truncate, trigger, maintain')
       or not exists (
         select 1 from pg_trigger as t where t.tgrelid = c.oid and t.tgenabled in ('O', 'A')
-          and t.tgfoid = 'private.refuse_change()'::regprocedure and t.tgtype = 34 -- before truncate
+          and t.tgfoid = 'private.refuse_change()'::regprocedure
+            and t.tgtype = 34 -- before truncate
       )
       or not exists (
         select 1 from pg_trigger as t where t.tgrelid = c.oid and t.tgenabled in ('O', 'A')
-          and t.tgfoid = 'private.refuse_change()'::regprocedure and t.tgtype = 27 -- before update, delete
+          and t.tgfoid = 'private.refuse_change()'::regprocedure
+            and t.tgtype = 27 -- before update, delete
       )
     )
   $$,

@@ -4,14 +4,17 @@ begin;
 select plan(47);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('rae'),
-  tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver'), tests.make_user('ada', 'admin');
+  tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver'),
+  tests.make_user('ada', 'admin');
 select tests.make_record('Scan', 'pia'), tests.make_record('Bill', 'omar');
 select tests.make_share('Scan', 'rae'), tests.make_share('Bill', 'rae');
-select tests.open_chart('pia', 'doc'), tests.open_chart('pia', 'carer'), tests.open_chart('omar', 'doc');
+select tests.open_chart('pia', 'doc'), tests.open_chart('pia', 'carer'),
+  tests.open_chart('omar', 'doc');
 
 create function pg_temp.log_of(p_handle text) returns text language sql as $$
   select tests.attempt(p_handle, $q$
-    select string_agg(concat_ws(' / ', actor_name, actor_role, action, resource_type, purpose, summary), E'\n'
+    select string_agg(concat_ws(' / ', actor_name, actor_role, action, resource_type, purpose,
+      summary), E'\n'
       order by occurred_at desc, id desc)
     from public.my_access_log(100)
   $q$)
@@ -37,7 +40,8 @@ select pg_temp.act('pia', $$ update public.medical_records set title = 'CT' $$),
   pg_temp.act('doc', $$ update public.medical_records set title = 'Notes' where title = 'Note' $$),
   pg_temp.act('carer', $$ select public.open_chart(tests.id('pia'), 'delegated') $$),
   pg_temp.act('carer', $$ select public.open_medical_record(tests.id('Scan')) $$),
-  pg_temp.act('carer', $$ select public.close_chart(id) from public.chart_sessions where closed_at is null $$),
+  pg_temp.act('carer', $$ select public.close_chart(id) from public.chart_sessions
+    where closed_at is null $$),
   pg_temp.act('rae', $$ select public.revoke_record_share(id) from public.medical_record_shares
     where record_id = tests.id('Scan') $$),
   pg_temp.act('doc', $$ select public.end_care(id) from public.care_relationships
@@ -56,9 +60,11 @@ Doc / doctor / open_chart / chart_session / treatment / Opened your chart
 Doc / doctor / close_chart / chart_session / treatment / Closed your chart
 Rae / patient / open_record / medical_record / share / Read a record$t$,
   'it names everybody else who touched her data, as what, how and for what, newest first');
-select is(pg_temp.log_of('omar'), 'Rae / patient / open_record / medical_record / share / Read a record',
+select is(pg_temp.log_of('omar'),
+  'Rae / patient / open_record / medical_record / share / Read a record',
   'each patient reads of her own data only');
-select is(pg_temp.log_of(h), 'nothing', format('there is nothing in it for %s, who is not the patient', h))
+select is(pg_temp.log_of(h), 'nothing',
+  format('there is nothing in it for %s, who is not the patient', h))
 from unnest(array['rae', 'doc', 'carer', 'ada']) as h;
 
 select is(tests.attempt(actor, 'select id from public.my_access_log()', standing), outcome,
@@ -79,7 +85,8 @@ select ok(pg_temp.log_of('pia') like 'doctor / close_chart / chart_session /%',
 
 -- In words -----------------------------------------------------------------------------------------
 
-select is(private.access_summary(action, resource_type), summary, format('%s %s: %s', action, resource_type, summary))
+select is(private.access_summary(action, resource_type), summary,
+  format('%s %s: %s', action, resource_type, summary))
 from (values
   ('open_chart', 'chart_session', 'Opened your chart'),
   ('close_chart', 'chart_session', 'Closed your chart'),
@@ -97,7 +104,8 @@ from (values
 -- Page by page -----------------------------------------------------------------------------------
 
 -- Forty rows at four moments, over two months and the default partition.
-insert into public.audit_events (actor_id, actor_role, action, resource_type, patient_id, occurred_at)
+insert into public.audit_events (actor_id, actor_role, action, resource_type, patient_id,
+  occurred_at)
 select tests.id('rae'), 'patient', 'open_record', 'medical_record', tests.id('omar'), moment
 from unnest(array[
   now() + interval '1 hour', now() + interval '1 hour 1 microsecond', now() + interval '32 days',
@@ -134,7 +142,8 @@ from unnest(array[1, 2, 3, 7, 10, 40, 41, 100]) as size;
 
 set local enable_indexscan = off;
 set local enable_bitmapscan = off;
-select is(pg_temp.pages(3), (select ids from whole), 'nor do they when the planner goes another way');
+select is(pg_temp.pages(3), (select ids from whole),
+  'nor do they when the planner goes another way');
 reset enable_indexscan;
 reset enable_bitmapscan;
 
@@ -142,24 +151,29 @@ reset enable_bitmapscan;
 select tests.act_as('omar');
 create temp table first_page as select id, cursor from public.my_access_log(5);
 select tests.act_as_owner();
-insert into public.audit_events (actor_id, actor_role, action, resource_type, patient_id, occurred_at)
-values (tests.id('rae'), 'patient', 'open_record', 'medical_record', tests.id('omar'), '2199-02-01');
+insert into public.audit_events (actor_id, actor_role, action, resource_type, patient_id,
+  occurred_at)
+values (tests.id('rae'), 'patient', 'open_record', 'medical_record', tests.id('omar'),
+  '2199-02-01');
 grant select on first_page to public;
 select is(
   tests.attempt('omar', $$
     select id from public.my_access_log(100, (select cursor from first_page order by id limit 1))
   $$),
-  (select string_agg(id::text, ', ' order by id::text) from unnest((select ids[6:] from whole)) as id),
+  (select string_agg(id::text, ', ' order by id::text)
+    from unnest((select ids[6:] from whole)) as id),
   'rows that come later do not move the pages below'
 );
 select is(
-  tests.attempt('pia', $$ select actor_id from public.my_access_log(100, (select cursor from first_page limit 1))
+  tests.attempt('pia', $$ select actor_id from public.my_access_log(100, (select cursor
+    from first_page limit 1))
     where actor_id = tests.id('rae') and resource_id is null $$),
   'nothing', 'a cursor of another gives no right'
 );
 
 set local timezone = 'Asia/Kolkata';
-select is(pg_temp.pages(3), (select array_agg(id order by occurred_at desc, id desc) from public.audit_events
+select is(pg_temp.pages(3), (select array_agg(id order by occurred_at desc, id desc)
+  from public.audit_events
   where patient_id = tests.id('omar') and actor_id <> patient_id),
   'a cursor is the same moment in every time zone');
 

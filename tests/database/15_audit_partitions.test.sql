@@ -21,7 +21,8 @@ $$;
 
 -- Where rows go ----------------------------------------------------------------------------------
 
-select is(pg_temp.partition_of(now()), pg_temp.name_of(pg_temp.month(0)), 'a row goes to the partition of its month');
+select is(pg_temp.partition_of(now()), pg_temp.name_of(pg_temp.month(0)),
+  'a row goes to the partition of its month');
 set local timezone = 'Asia/Kolkata';
 select is(pg_temp.partition_of(pg_temp.month(1)::timestamp at time zone 'UTC' - interval '1 microsecond'),
   pg_temp.name_of(pg_temp.month(0)), 'a month ends at midnight UTC, whatever the session''s zone');
@@ -43,23 +44,28 @@ create temp view partitions as
   where i.inhparent = 'public.audit_events'::regclass;
 create temp table before as select * from partitions;
 
-select lives_ok($$ select private.ensure_month_partitions('public.audit_events', 12) $$, 'making them twice is fine');
+select lives_ok($$ select private.ensure_month_partitions('public.audit_events', 12) $$,
+  'making them twice is fine');
 select results_eq('select * from partitions order by 1', 'select * from before order by 1',
   'and leaves those that exist as they are');
 
 set local role postgres;
 select private.ensure_month_partitions('public.audit_events', 15);
 select set_config('role', 'none', true);
-select is((select array_agg(relname::text order by relname) from partitions where relname not in (select relname from before)),
-  (select array_agg(substr(pg_temp.name_of(pg_temp.month(n)), 9) order by n) from generate_series(13, 15) as n),
+select is((select array_agg(relname::text order by relname) from partitions
+  where relname not in (select relname from before)),
+  (select array_agg(substr(pg_temp.name_of(pg_temp.month(n)), 9) order by n)
+    from generate_series(13, 15) as n),
   'only the months that are missing are made');
 set local timezone = 'UTC';
 select is_empty(
   $$
     select p.relname, p.bounds from partitions as p
-    left join generate_series(0, 15) as n on p.relname = substr(pg_temp.name_of(pg_temp.month(n)), 9)
+    left join generate_series(0, 15) as n on p.relname = substr(pg_temp.name_of(pg_temp.month(n)),
+      9)
     where p.bounds <> case when n is null then 'DEFAULT' else format(
-      'FOR VALUES FROM (''%s 00:00:00+00'') TO (''%s 00:00:00+00'')', pg_temp.month(n), pg_temp.month(n + 1)
+      'FOR VALUES FROM (''%s 00:00:00+00'') TO (''%s 00:00:00+00'')', pg_temp.month(n),
+        pg_temp.month(n + 1)
     ) end
   $$,
   'each is one whole month in UTC, made in whatever zone'
@@ -71,7 +77,8 @@ select is_empty(
 select is_empty(
   $$
     select p.relname, a.grantee::regrole from partitions as p cross join aclexplode(p.relacl) as a
-    where a.grantee not in (select c.relowner from pg_class as c where c.oid = 'public.audit_events'::regclass)
+    where a.grantee not in (select c.relowner from pg_class as c
+      where c.oid = 'public.audit_events'::regclass)
   $$,
   'nobody but the owner has a right on any'
 );
@@ -85,11 +92,14 @@ select is(
 
 -- As a job does it months later: the default partition holds a row of the month by then.
 select pg_temp.partition_of(pg_temp.month(16)::timestamp at time zone 'UTC');
-select throws_ok($$ select private.ensure_month_partitions('public.audit_events', 16) $$, '23514', null,
+select throws_ok($$ select private.ensure_month_partitions('public.audit_events', 16) $$, '23514',
+  null,
   'a month whose rows lie in the default partition cannot be made');
-select is((select count(*) from partitions where relname = substr(pg_temp.name_of(pg_temp.month(16)), 9)), 0::bigint,
+select is((select count(*) from partitions
+  where relname = substr(pg_temp.name_of(pg_temp.month(16)), 9)), 0::bigint,
   'and is not half made');
-select is(pg_temp.partition_of(pg_temp.month(16)::timestamp at time zone 'UTC'), 'private.audit_events_default',
+select is(pg_temp.partition_of(pg_temp.month(16)::timestamp at time zone 'UTC'),
+  'private.audit_events_default',
   'its rows are kept all the same');
 
 -- Of another table, made by the role of migrations in a schema whose default privileges are wide open.
@@ -120,14 +130,17 @@ select is_empty(
   $$,
   'as closed as the trail''s'
 );
-select is(tests.attempt(actor, format('select at from private.test_events_%s', to_char(now() at time zone 'UTC', 'YYYY_MM'))),
+select is(tests.attempt(actor,
+  format('select at from private.test_events_%s', to_char(now() at time zone 'UTC', 'YYYY_MM'))),
   '42501 grant', format('%s reads none of it past its parent', actor))
 from unnest(array['anon', 'service_role', 'records_worker']) as actor;
 select throws_ok(
-  format('truncate private.test_events_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')), '42501', null,
+  format('truncate private.test_events_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')), '42501',
+  null,
   'it is not emptied'
 );
-select is(tests.attempt('service_role', $$ select private.ensure_month_partitions('public.audit_events', 1) $$),
+select is(tests.attempt('service_role',
+  $$ select private.ensure_month_partitions('public.audit_events', 1) $$),
   '42501 grant', 'no API role makes partitions');
 
 select * from finish();

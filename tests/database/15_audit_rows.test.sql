@@ -5,10 +5,12 @@ select plan(58);
 
 select tests.make_user('pia'), tests.make_user('rae'), tests.make_user('doc', 'doctor'),
   tests.make_user('carer', 'caregiver'), tests.make_user('ada', 'admin'), tests.make_user('newdoc');
-select tests.make_record('Scan', 'pia'), tests.make_record('Blood', 'pia'), tests.make_record('Gone', 'pia');
+select tests.make_record('Scan', 'pia'), tests.make_record('Blood', 'pia'),
+  tests.make_record('Gone', 'pia');
 select tests.make_share('Scan', 'rae', 'download');
 select tests.open_chart('pia', 'doc'), tests.open_chart('pia', 'carer');
-insert into public.doctors (id, license_number, specialty) values (tests.uid('newdoc'), 'KA-1', 'Oncology');
+insert into public.doctors (id, license_number, specialty)
+  values (tests.uid('newdoc'), 'KA-1', 'Oncology');
 
 create temp table seen (id bigint primary key);
 insert into seen select id from public.audit_events;
@@ -19,7 +21,8 @@ insert into named select tests.id(n), n from unnest(array[
 
 -- Runs a statement as somebody (null: the system) and answers the rows that it left, in the order of
 -- the alphabet, as "actor(role) action resource:id of patient for purpose old -> new".
-create function pg_temp.trail_of(p_handle text, p_statement text, p_role text default 'authenticated')
+create function pg_temp.trail_of(p_handle text, p_statement text,
+  p_role text default 'authenticated')
   returns text language plpgsql as $$
 declare
   v_trail text;
@@ -66,12 +69,15 @@ from (values
   ('pia', $$ update public.medical_records set sensitivity = 'sensitive' where title = 'Blood' $$,
     $t$pia(patient) update medical_record:Blood of pia {"sensitivity": "normal"} -> {"sensitivity": "sensitive"}
 pia(patient) update medical_record_content:Blood of pia {"sensitivity": "normal"} -> {"sensitivity": "sensitive"}$t$),
-  ('pia', $$ update public.medical_records set record_type = 'imaging' where title in ('Scan', 'Blood') $$,
+  ('pia', $$ update public.medical_records set record_type = 'imaging'
+    where title in ('Scan', 'Blood') $$,
     $t$pia(patient) update medical_record:Blood of pia {"record_type": "other"} -> {"record_type": "imaging"}
 pia(patient) update medical_record:Scan of pia {"record_type": "other"} -> {"record_type": "imaging"}$t$),
-  ('pia', $$ update public.medical_record_contents set metadata = '{"a": 1}' where record_id = tests.id('Scan') $$,
+  ('pia', $$ update public.medical_record_contents set metadata = '{"a": 1}'
+    where record_id = tests.id('Scan') $$,
     'pia(patient) update medical_record_content:Scan of pia {"metadata": {}} -> {"metadata": {"a": 1}}'),
-  ('doc', $$ insert into public.medical_records (patient_id, title, record_type) values (tests.id('pia'), 'Note', 'other') $$,
+  ('doc', $$ insert into public.medical_records (patient_id, title, record_type)
+    values (tests.id('pia'), 'Note', 'other') $$,
     'doc(doctor) create medical_record of pia for treatment')
 ) as c (handle, statement, trail);
 
@@ -79,13 +85,17 @@ select matches(pg_temp.trail_of('pia', $$ select public.delete_medical_record(te
   '^pia\(patient\) update medical_record:Gone of pia {"deleted_at": null} -> {"deleted_at": "[^"]+"}\n'
     || 'pia\(patient\) update medical_record_content:Gone of pia {"deleted_at": null} -> {"deleted_at": "[^"]+"}$',
   'deleting a record is an update of it and of its contents');
-select is(pg_temp.trail_of('pia', $$ select public.delete_medical_record(tests.id('Gone')) $$), null,
+select is(pg_temp.trail_of('pia', $$ select public.delete_medical_record(tests.id('Gone')) $$),
+  null,
   'deleting it again is nothing');
-select matches(pg_temp.trail_of('pia', $$ select public.restore_medical_record(tests.id('Gone')) $$),
-  'medical_record:Gone of pia {"deleted_at": "[^"]+"} -> {"deleted_at": null}\n', 'restoring it is an update');
+select matches(pg_temp.trail_of('pia',
+  $$ select public.restore_medical_record(tests.id('Gone')) $$),
+  'medical_record:Gone of pia {"deleted_at": "[^"]+"} -> {"deleted_at": null}\n',
+    'restoring it is an update');
 
 select is(
-  tests.attempt('doc', $$ update public.medical_records set title = 'x' where title = 'Scan' $$), '0',
+  tests.attempt('doc', $$ update public.medical_records set title = 'x' where title = 'Scan' $$),
+  '0',
   'what no policy lets through'
 );
 select is(pg_temp.trail_of(null, 'select 1'), null, 'leaves no row, nor does what is undone');
@@ -98,12 +108,14 @@ select matches(pg_temp.trail_of('pia', format(
     'select public.share_medical_record(tests.id(%L), tests.id(%L), %L, now() + interval %L)',
     'Blood', 'rae', 'view', '1 day')),
   '^pia\(patient\) create medical_record_share of pia$', 'a share is made');
-select matches(pg_temp.trail_of('rae', 'select public.revoke_record_share(id) from public.medical_record_shares
+select matches(pg_temp.trail_of('rae',
+  'select public.revoke_record_share(id) from public.medical_record_shares
     where record_id = tests.id(''Blood'')'),
   '^rae\(patient\) update medical_record_share of pia {"revoked_at": null} -> {"revoked_at": "[^"]+"}$',
   'its recipient gives it up');
 
-select is(pg_temp.trail_of(handle, format('select count(*) from public.open_medical_record(tests.id(%L))', record)),
+select is(pg_temp.trail_of(handle,
+  format('select count(*) from public.open_medical_record(tests.id(%L))', record)),
   trail, format('%s opens %s', handle, record))
 from (values
   ('rae', 'Scan', 'rae(patient) open_record medical_record:Scan of pia for share'),
@@ -114,7 +126,8 @@ from (values
 
 select is(pg_temp.trail_of('pia', $$
   with upload as (
-    select upload_id from private.begin_record_upload(tests.id('Scan'), 'scan.pdf', 'application/pdf', 9, repeat('a', 64))
+    select upload_id from private.begin_record_upload(tests.id('Scan'), 'scan.pdf',
+      'application/pdf', 9, repeat('a', 64))
   )
   insert into made select upload_id from upload
 $$), null, 'announcing a file is no change of a record');
@@ -127,9 +140,11 @@ select matches(
     || 'pia\(patient\) upload_file medical_record:Scan of pia$',
   'the worker that adds the file is not the actor: the person is'
 );
-select is(pg_temp.trail_of('pia', 'select private.complete_record_upload(id) from made', 'records_worker'), null,
+select is(pg_temp.trail_of('pia', 'select private.complete_record_upload(id) from made',
+  'records_worker'), null,
   'adding it again is nothing');
-select is(pg_temp.trail_of(handle, $$ select count(*) from private.authorize_record_download(tests.id('Scan')) $$),
+select is(pg_temp.trail_of(handle,
+  $$ select count(*) from private.authorize_record_download(tests.id('Scan')) $$),
   trail, handle || ' downloads')
 from (values
   ('rae', 'rae(patient) download_file medical_record:Scan of pia for share'),
@@ -151,7 +166,8 @@ doc(doctor) create medical_record_content of pia for treatment$t$,
 );
 select is(
   (
-    select string_agg(distinct concat(new_values ->> 'fhir', '/', new_values ->> 'patient_id' = tests.id('pia')::text), ', ')
+    select string_agg(distinct concat(new_values ->> 'fhir', '/',
+      new_values ->> 'patient_id' = tests.id('pia')::text), ', ')
     from public.audit_events where action = 'create' and resource_type = 'medical_record_content'
       and new_values ? 'fhir'
   ),
@@ -169,16 +185,19 @@ select is(
 
 -- Care and charts ----------------------------------------------------------------------------------
 
-select is(pg_temp.trail_of('doc', $$ select id from public.open_chart(tests.id('pia'), 'care_coordination') $$),
+select is(pg_temp.trail_of('doc',
+  $$ select id from public.open_chart(tests.id('pia'), 'care_coordination') $$),
   $t$doc(doctor) close_chart chart_session of pia for treatment
 doc(doctor) open_chart chart_session of pia for care_coordination$t$,
   'opening a chart is a row with its purpose, and closes the one before');
 select is(pg_temp.trail_of('doc', $$
-    select public.close_chart(id) from public.chart_sessions where viewer_id = (select auth.uid()) and closed_at is null
+    select public.close_chart(id) from public.chart_sessions where viewer_id = (select auth.uid())
+      and closed_at is null
   $$),
   'doc(doctor) close_chart chart_session of pia for care_coordination', 'so is closing it');
 select matches(pg_temp.trail_of('pia', $$
-    select public.end_care(id, 'Moved') from public.care_relationships where member_id = tests.id('doc')
+    select public.end_care(id, 'Moved') from public.care_relationships
+      where member_id = tests.id('doc')
   $$),
   '^pia\(patient\) update care_relationship of pia '
     || '{"status": "active", "ends_at": null, "ended_reason": null} -> '
@@ -199,9 +218,11 @@ create temp view revoking as
   select 'select public.revoke_record_share(%L)' as call;
 select matches(pg_temp.trail_of('dora', format(call, (select id from public.medical_record_shares
   where record_id = tests.id('Plan') and shared_with_id = tests.id('dora')))),
-  '^dora\(doctor\) update medical_record_share of pia {', 'a chart of another patient gives no purpose')
+  '^dora\(doctor\) update medical_record_share of pia {',
+    'a chart of another patient gives no purpose')
 from revoking;
-update public.chart_sessions set opened_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
+update public.chart_sessions set opened_at = now() - interval '2 hours',
+  expires_at = now() - interval '1 hour'
 where viewer_id = tests.id('dora');
 insert into seen select id from public.audit_events on conflict do nothing;
 select matches(pg_temp.trail_of('dora', format(call, (select id from public.medical_record_shares
@@ -209,14 +230,20 @@ select matches(pg_temp.trail_of('dora', format(call, (select id from public.medi
   '^dora\(doctor\) update medical_record_share of omar {', 'nor does one that has expired')
 from revoking;
 insert into public.chart_sessions (patient_id, viewer_id, purpose, opened_at, expires_at)
-values (tests.id('omar'), tests.id('dora'), 'treatment', now() - interval '9 minutes', now() + interval '1 minute'),
-  (tests.id('omar'), tests.id('dora'), 'emergency', now() - interval '1 minute', now() + interval '1 minute'),
-  (tests.id('omar'), tests.id('dora'), 'care_coordination', now() - interval '5 minutes', now() + interval '1 minute');
+values (tests.id('omar'), tests.id('dora'), 'treatment', now() - interval '9 minutes',
+  now() + interval '1 minute'),
+  (tests.id('omar'), tests.id('dora'), 'emergency', now() - interval '1 minute',
+    now() + interval '1 minute'),
+  (tests.id('omar'), tests.id('dora'), 'care_coordination', now() - interval '5 minutes',
+    now() + interval '1 minute');
 select is(pg_temp.trail_of('dora', $$
-    insert into public.medical_records (patient_id, title, record_type) values (tests.id('omar'), 'Note', 'other')
-  $$), 'dora(doctor) create medical_record of omar for emergency', 'of several that are open the newest counts');
+    insert into public.medical_records (patient_id, title, record_type)
+      values (tests.id('omar'), 'Note', 'other')
+  $$), 'dora(doctor) create medical_record of omar for emergency',
+  'of several that are open the newest counts');
 
-select is(pg_temp.trail_of('dora', 'select public.touch_last_active()'), null, 'being active is no deed');
+select is(pg_temp.trail_of('dora', 'select public.touch_last_active()'), null,
+  'being active is no deed');
 
 -- Administration ---------------------------------------------------------------------------------
 
@@ -227,17 +254,24 @@ select matches(pg_temp.trail_of('ada', $$ select public.verify_doctor(tests.id('
   'a verification is two updates by the administrator');
 select is(pg_temp.trail_of('ada', $$ select public.grant_account(tests.id('pia'), 'seller') $$),
   'ada(admin) create account_grant', 'a grant is a row');
-select is(pg_temp.trail_of('ada', $$ select public.grant_account(tests.id('pia'), 'seller') $$), null,
+select is(pg_temp.trail_of('ada', $$ select public.grant_account(tests.id('pia'), 'seller') $$),
+  null,
   'giving it twice is one row');
-select matches(pg_temp.trail_of('ada', $$ select public.revoke_account_grant(tests.id('pia'), 'seller') $$),
-  '^ada\(admin\) delete account_grant {.*"grant": "seller".*}$', 'taking it is a row with what was there');
-select matches(pg_temp.trail_of('ada', $$ select public.set_account_active(tests.id('rae'), false, 'Abuse') $$),
+select matches(pg_temp.trail_of('ada',
+  $$ select public.revoke_account_grant(tests.id('pia'), 'seller') $$),
+  '^ada\(admin\) delete account_grant {.*"grant": "seller".*}$',
+    'taking it is a row with what was there');
+select matches(pg_temp.trail_of('ada',
+  $$ select public.set_account_active(tests.id('rae'), false, 'Abuse') $$),
   '^ada\(admin\) lock profile:rae for Abuse\n'
-    || 'ada\(admin\) update profile:rae {"is_active": true} -> {"is_active": false}$', 'a lock is an update and a row with the reason');
+    || 'ada\(admin\) update profile:rae {"is_active": true} -> {"is_active": false}$',
+    'a lock is an update and a row with the reason');
 
 -- The system itself.
-select is(pg_temp.trail_of(null, $$ update public.profiles set role = 'admin' where id = tests.id('carer') $$),
-  format('system(%s) update profile:carer {"role": "caregiver"} -> {"role": "admin"}', session_user),
+select is(pg_temp.trail_of(null,
+  $$ update public.profiles set role = 'admin' where id = tests.id('carer') $$),
+  format('system(%s) update profile:carer {"role": "caregiver"} -> {"role": "admin"}',
+    session_user),
   'what nobody''s token did is the database role''s deed');
 select matches(pg_temp.trail_of(null, $$ delete from auth.users where id = tests.id('newdoc') $$),
   replace('^SYSTEM delete doctor:newdoc {.+}\nSYSTEM delete patient:newdoc of newdoc {.+}\n'
@@ -258,23 +292,27 @@ select is_empty(
   $$
     select id from public.audit_events
     where action = 'create' and exists (select 1 from jsonb_each(new_values) where value = 'null')
-      or action = 'create' and old_values is not null or action = 'delete' and new_values is not null
+      or action = 'create' and old_values is not null or action = 'delete'
+        and new_values is not null
   $$,
   'a creation keeps what is there after it, a deletion what was there before'
 );
 select is_empty(
-  $$ select id from public.audit_events where occurred_at not between now() and clock_timestamp() $$,
+  $$ select id from public.audit_events where occurred_at not between now()
+    and clock_timestamp() $$,
   'the time is the clock''s'
 );
 
 -- From where -------------------------------------------------------------------------------------
 
-create function pg_temp.traced(p_headers text, p_claims jsonb default tests.claims('pia')) returns text
+create function pg_temp.traced(p_headers text,
+  p_claims jsonb default tests.claims('pia')) returns text
   language plpgsql as $$
 declare
   v_trace text;
 begin
-  perform set_config('request.headers', p_headers, true), set_config('request.jwt.claims', p_claims::text, true);
+  perform set_config('request.headers', p_headers, true), set_config('request.jwt.claims',
+    p_claims::text, true);
   update public.profiles set bio = gen_random_uuid()::text where id = tests.id('pia');
   select concat_ws(' | ', coalesce(a.actor_id = tests.id('pia'), false), a.actor_role,
     a.session_id = tests.session_id('pia'), a.ip_address, a.user_agent, a.request_id)
@@ -288,14 +326,16 @@ select is(pg_temp.traced(headers), 't | patient | t' || trace, 'headers ' || lef
 from (values
   ('', ''),
   ('{}', ''),
-  ('{"x-forwarded-for": "203.0.113.7", "user-agent": "app/1", "x-request-id": "r-1"}', ' | 203.0.113.7 | app/1 | r-1'),
+  ('{"x-forwarded-for": "203.0.113.7", "user-agent": "app/1", "x-request-id": "r-1"}',
+    ' | 203.0.113.7 | app/1 | r-1'),
   ('{"x-forwarded-for": "203.0.113.7, 10.0.0.1"}', ' | 203.0.113.7'),
   ('{"x-forwarded-for": "198.51.100.1", "cf-connecting-ip": "2001:db8::7"}', ' | 2001:db8::7'),
   ('{"x-forwarded-for": "nonsense; drop table"}', ''),
   ('{"x-forwarded-for": ""}', ''),
   ('{"x-forwarded-for": ["203.0.113.7"]}', '')
 ) as h (headers, trace);
-select is(pg_temp.traced(jsonb_build_object('user-agent', repeat('u', 300), 'x-request-id', repeat('r', 300))::text),
+select is(pg_temp.traced(jsonb_build_object('user-agent', repeat('u', 300), 'x-request-id',
+  repeat('r', 300))::text),
   't | patient | t | ' || repeat('u', 200) || ' | ' || repeat('r', 100), 'long headers are cut');
 select is(pg_temp.traced('{}', '{"role": "service_role"}'), 'f | service_role',
   'a token without an account acts as its role');

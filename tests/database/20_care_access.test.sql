@@ -11,7 +11,8 @@ create temp table before as select tests.state() as state;
 -- Relationships ----------------------------------------------------------------------------------
 
 -- As patient/member/status; everybody else's columns are no different.
-select is(tests.attempt(actor, statement), outcome, format('care_relationships: %s of %s', verb, actor))
+select is(tests.attempt(actor, statement), outcome,
+  format('care_relationships: %s of %s', verb, actor))
 from (values
   ('omar',            'Omar/Carer/active, Omar/Doc/active'),
   ('share_view',      'nothing'),
@@ -48,12 +49,14 @@ cross join lateral (values
   (
     'insert',
     $$
-      insert into public.care_relationships (patient_id, member_id, kind, requested_by, status, starts_at)
+      insert into public.care_relationships (patient_id, member_id, kind, requested_by, status,
+        starts_at)
       values (tests.id('pia'), (select auth.uid()), 'doctor', tests.id('pia'), 'active', now())
     $$,
     '42501 grant'
   ),
-  ('update', $$ update public.care_relationships set status = 'active', ends_at = null $$, '42501 grant'),
+  ('update', $$ update public.care_relationships set status = 'active', ends_at = null $$,
+    '42501 grant'),
   ('delete', 'delete from public.care_relationships', '42501 grant')
 ) as v (verb, statement, outcome);
 
@@ -173,12 +176,14 @@ select is(tests.attempt('doc', 'select private.chart_patient_ids()'), 'nothing',
 update public.profiles set role = 'doctor' where id = tests.uid('doc');
 
 -- An emergency needs no relationship, yet a verified clinician.
-update public.chart_sessions set purpose = 'emergency', reason = 'Found unconscious, no relative at hand'
+update public.chart_sessions set purpose = 'emergency',
+  reason = 'Found unconscious, no relative at hand'
 where viewer_id in (tests.uid('doc_ended'), tests.uid('doc_withdrawn'), tests.uid('carer_ended'));
 select is(tests.attempt(actor, 'select private.treated_patient_ids() = tests.id(''pia'')'), outcome,
   format('an emergency, for %s', actor))
 from (values
-  ('doc_ended', 'true'), ('doc_ended@aal1', 'nothing'), ('doc_withdrawn', 'nothing'), ('carer_ended', 'nothing')
+  ('doc_ended', 'true'), ('doc_ended@aal1', 'nothing'), ('doc_withdrawn', 'nothing'),
+    ('carer_ended', 'nothing')
 ) as m (actor, outcome);
 
 -- A doctor's relationship is no caregiver's, nor the other way round.

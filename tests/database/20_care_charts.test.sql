@@ -5,7 +5,8 @@ select plan(132);
 
 select tests.make_ward();
 
-create function pg_temp.call(p_handle text, p_call text, p_aal text default null) returns text language plpgsql as $$
+create function pg_temp.call(p_handle text, p_call text,
+  p_aal text default null) returns text language plpgsql as $$
 declare
   v_result text;
 begin
@@ -20,10 +21,12 @@ begin
 end
 $$;
 create function pg_temp.reads(p_handle text) returns text language sql as $$
-  select tests.attempt(p_handle, $q$ select title from public.medical_records where title in ('Scan', 'Genes') $q$)
+  select tests.attempt(p_handle, $q$ select title from public.medical_records
+    where title in ('Scan', 'Genes') $q$)
 $$;
 create function pg_temp.open_charts(p_handle text) returns text language sql as $$
-  select coalesce(string_agg(c.purpose, ', ' order by c.purpose), 'none') from public.chart_sessions as c
+  select coalesce(string_agg(c.purpose, ', ' order by c.purpose), 'none')
+    from public.chart_sessions as c
   where c.viewer_id = tests.id(p_handle) and c.closed_at is null and c.expires_at > now()
 $$;
 create function pg_temp.chart_id(p_handle text) returns uuid language sql security definer as $$
@@ -36,7 +39,8 @@ $$;
 -- Answered is for how long, or what refuses.
 create temp table before as select tests.state() as state;
 select is(
-  tests.attempt(actor, format('select expires_at - now() from public.open_chart(tests.id(%L), %L)', 'pia', purpose)),
+  tests.attempt(actor, format('select expires_at - now() from public.open_chart(tests.id(%L), %L)',
+    'pia', purpose)),
   outcome, format('open_chart: %s for %s', actor, purpose)
 )
 from (values
@@ -78,10 +82,13 @@ from (values
   ('anon',             'treatment',         '42501 grant'),
   ('service_role',     'treatment',         '42501 grant')
 ) as m (actor, purpose, outcome);
-select is(tests.attempt('doc', format('select id from public.open_chart(%s, %L)', patient, 'treatment')), 'PT404 not_found',
+select is(tests.attempt('doc',
+  format('select id from public.open_chart(%s, %L)', patient, 'treatment')), 'PT404 not_found',
   format('open_chart: of %s', patient))
-from unnest(array['gen_random_uuid()', 'null', $$tests.id('omar')$$, $$tests.id('carer')$$]) as patient;
-select is(tests.attempt(actor, format('select id from public.open_chart(tests.id(%L), %L)', 'pia', purpose), standing),
+from unnest(array['gen_random_uuid()', 'null', $$tests.id('omar')$$,
+  $$tests.id('carer')$$]) as patient;
+select is(tests.attempt(actor,
+  format('select id from public.open_chart(tests.id(%L), %L)', 'pia', purpose), standing),
   'PT401 unauthenticated', format('open_chart: %s, %s', actor, standing))
 from (values ('doc', 'treatment'), ('carer', 'delegated')) as m (actor, purpose)
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
@@ -89,25 +96,29 @@ select is(tests.state(), (select state from before), 'none of which opens or clo
 
 -- The verification is the licence's, the role the account's: opening needs both.
 update public.profiles set role = 'patient' where id = tests.uid('doc');
-select is(tests.attempt('doc', $$ select id from public.open_chart(tests.id('pia'), 'treatment') $$), 'PT403 not_verified',
+select is(tests.attempt('doc',
+  $$ select id from public.open_chart(tests.id('pia'), 'treatment') $$), 'PT403 not_verified',
   'open_chart: a verified clinician whose account is no doctor''s any more');
 update public.profiles set role = 'doctor' where id = tests.uid('doc');
 
 -- Opening opens ----------------------------------------------------------------------------------
 
 select is(pg_temp.reads('doc_closed'), 'nothing', 'before opening the doctor reads nothing');
-select is(pg_temp.call('doc_closed', $$expires_at - now() from public.open_chart(tests.id('pia'), 'treatment')$$), '01:00:00',
+select is(pg_temp.call('doc_closed',
+  $$expires_at - now() from public.open_chart(tests.id('pia'), 'treatment')$$), '01:00:00',
   'the doctor opens');
 select is(pg_temp.reads('doc_closed'), 'Genes, Scan', 'and reads');
 select is(tests.attempt('doc_closed@aal1', 'select title from public.medical_records'), 'nothing',
   'but not with a token of a session without second factor');
 select is(pg_temp.reads('carer_closed'), 'nothing', 'before opening the caregiver reads nothing');
-select is(pg_temp.call('carer_closed', $$expires_at - now() from public.open_chart(tests.id('pia'), 'delegated')$$), '01:00:00',
+select is(pg_temp.call('carer_closed',
+  $$expires_at - now() from public.open_chart(tests.id('pia'), 'delegated')$$), '01:00:00',
   'the caregiver opens');
 select is(pg_temp.reads('carer_closed'), 'Scan', 'and reads what the scopes give');
 select results_eq(
   $$
-    select v.handle, c.purpose, c.opened_at = now(), c.expires_at - c.opened_at, c.reason, c.reviewed_at
+    select v.handle, c.purpose, c.opened_at = now(), c.expires_at - c.opened_at, c.reason,
+      c.reviewed_at
     from unnest(array['carer_closed', 'doc_closed']) as v (handle)
     join public.chart_sessions as c on c.viewer_id = tests.id(v.handle) and c.closed_at is null
     where c.patient_id = tests.id('pia') order by 1
@@ -121,34 +132,42 @@ select results_eq(
 -- Opening again closes the earlier opening; an emergency stands by itself.
 insert into public.chart_sessions (patient_id, viewer_id, purpose, expires_at)
 values (tests.id('pia'), tests.id('doc'), 'emergency', now() + interval '30 minutes');
-select is(pg_temp.call('doc', $$count(*) from public.open_chart(tests.id('pia'), 'care_coordination')$$), '1',
+select is(pg_temp.call('doc', $$count(*)
+  from public.open_chart(tests.id('pia'), 'care_coordination')$$), '1',
   'a doctor opens again for another purpose');
-select is(pg_temp.open_charts('doc'), 'care_coordination, emergency', 'one opening is left, and the emergency');
+select is(pg_temp.open_charts('doc'), 'care_coordination, emergency',
+  'one opening is left, and the emergency');
 delete from public.chart_sessions where purpose = 'emergency';
 
 -- Closing ----------------------------------------------------------------------------------------
 
 select is(
-  tests.attempt(actor, format('select public.close_chart(%L)', chart)), outcome, format('close_chart: %s of %s', actor, whose)
+  tests.attempt(actor, format('select public.close_chart(%L)', chart)), outcome,
+  format('close_chart: %s of %s', actor, whose)
 )
 from (values
   ('doc', 'doc', 'done'), ('carer', 'carer', 'done'), ('doc_ended', 'doc_ended', 'done'),
   ('doc@aal1', 'doc', 'done'), ('doc_expired', 'doc_expired', 'done'),
-  ('pia', 'doc', 'PT404 not_found'), ('carer', 'doc', 'PT404 not_found'), ('doc_closed', 'doc', 'PT404 not_found'),
+  ('pia', 'doc', 'PT404 not_found'), ('carer', 'doc', 'PT404 not_found'),
+    ('doc_closed', 'doc', 'PT404 not_found'),
   ('admin', 'doc', 'PT404 not_found'), ('guest', 'doc', 'PT404 not_found'),
   ('anon', 'doc', '42501 grant'), ('service_role', 'doc', '42501 grant')
 ) as m (actor, whose, outcome)
 cross join lateral (select pg_temp.chart_id(whose) as chart) as c;
-select is(tests.attempt('doc', format('select public.close_chart(%s)', chart)), 'PT404 not_found', format('close_chart: %s', chart))
+select is(tests.attempt('doc', format('select public.close_chart(%s)', chart)), 'PT404 not_found',
+  format('close_chart: %s', chart))
 from unnest(array['gen_random_uuid()', 'null']) as chart;
 
 create temp table closing as select pg_temp.chart_id('doc') as id;
 grant select on closing to public;
 select is(pg_temp.call('doc', 'public.close_chart(id) from closing'), 'done', 'the doctor closes');
 select is(pg_temp.reads('doc'), 'nothing', 'and reads nothing any more');
-update public.chart_sessions set closed_at = now() - interval '1 minute' where id = (select id from closing);
-select is(pg_temp.call('doc', 'public.close_chart(id) from closing'), 'done', 'closing again is done');
-select is((select closed_at from public.chart_sessions where id = (select id from closing)), now() - interval '1 minute',
+update public.chart_sessions set closed_at = now() - interval '1 minute'
+  where id = (select id from closing);
+select is(pg_temp.call('doc', 'public.close_chart(id) from closing'), 'done',
+  'closing again is done');
+select is((select closed_at from public.chart_sessions where id = (select id from closing)),
+  now() - interval '1 minute',
   'and changes nothing');
 select is(pg_temp.reads('doc_closed'), 'Genes, Scan', 'another''s opening stays');
 
@@ -167,33 +186,47 @@ begin
   end;
 end
 $$;
-select is(pg_temp.call('doc', $$count(*) from public.open_chart(tests.id('pia'), 'treatment')$$), '1', 'the doctor opens once more');
-select is(pg_temp.without(change, actor), outcome, format('%s reads %s after: %s', actor, outcome, change))
+select is(pg_temp.call('doc', $$count(*) from public.open_chart(tests.id('pia'), 'treatment')$$),
+  '1', 'the doctor opens once more');
+select is(pg_temp.without(change, actor), outcome,
+  format('%s reads %s after: %s', actor, outcome, change))
 from (values
   ('doc', 'select', 'Genes, Scan'),
   ('carer_sensitive', 'select', 'Genes, Scan'),
-  ('doc', $$update public.chart_sessions set opened_at = now() - interval '1 hour', expires_at = now()$$, 'nothing'),
-  ('doc', $$update public.chart_sessions set opened_at = now() - interval '59 minutes', expires_at = now() + interval '1 second'$$,
+  ('doc', $$update public.chart_sessions
+    set opened_at = now() - interval '1 hour', expires_at = now()$$, 'nothing'),
+  ('doc', $$update public.chart_sessions
+    set opened_at = now() - interval '59 minutes', expires_at = now() + interval '1 second'$$,
     'Genes, Scan'),
   ('doc', $$update public.doctors set verified_at = null$$, 'nothing'),
   ('doc', $$delete from public.doctors where id = tests.id('doc')$$, 'nothing'),
   ('doc', $$update public.profiles set role = 'admin' where id = tests.id('doc')$$, 'nothing'),
   ('doc', $$update public.care_relationships set status = 'ended', ends_at = now()$$, 'nothing'),
-  ('doc', $$update public.care_relationships set ends_at = now() where status = 'active'$$, 'nothing'),
-  ('doc', $$update public.care_relationships set ends_at = now() + interval '1 second' where status = 'active'$$, 'Genes, Scan'),
-  ('doc', $$update public.care_relationships set kind = 'caregiver', scopes = '{records}' where member_id = tests.id('doc')$$,
+  ('doc', $$update public.care_relationships set ends_at = now() where status = 'active'$$,
     'nothing'),
-  ('doc', $$update public.chart_sessions set patient_id = tests.id('omar') where viewer_id = tests.id('doc')$$, 'nothing'),
-  ('carer_sensitive', $$update public.care_relationships set scopes = '{records}' where kind = 'caregiver'$$, 'Scan'),
-  ('carer_sensitive', $$update public.care_relationships set scopes = '{sensitive}' where kind = 'caregiver'$$, 'nothing'),
-  ('carer_sensitive', $$update public.care_relationships set status = 'ended', ends_at = now()$$, 'nothing'),
-  ('carer_sensitive', $$update public.chart_sessions set opened_at = now() - interval '1 hour', expires_at = now()$$, 'nothing'),
-  ('carer', $$update public.care_relationships set scopes = '{records,sensitive}' where kind = 'caregiver'$$, 'Genes, Scan')
+  ('doc', $$update public.care_relationships set ends_at = now() + interval '1 second'
+    where status = 'active'$$, 'Genes, Scan'),
+  ('doc', $$update public.care_relationships set kind = 'caregiver', scopes = '{records}'
+    where member_id = tests.id('doc')$$,
+    'nothing'),
+  ('doc', $$update public.chart_sessions set patient_id = tests.id('omar')
+    where viewer_id = tests.id('doc')$$, 'nothing'),
+  ('carer_sensitive', $$update public.care_relationships set scopes = '{records}'
+    where kind = 'caregiver'$$, 'Scan'),
+  ('carer_sensitive', $$update public.care_relationships set scopes = '{sensitive}'
+    where kind = 'caregiver'$$, 'nothing'),
+  ('carer_sensitive', $$update public.care_relationships set status = 'ended', ends_at = now()$$,
+    'nothing'),
+  ('carer_sensitive', $$update public.chart_sessions
+    set opened_at = now() - interval '1 hour', expires_at = now()$$, 'nothing'),
+  ('carer', $$update public.care_relationships set scopes = '{records,sensitive}'
+    where kind = 'caregiver'$$, 'Genes, Scan')
 ) as c (actor, change, outcome);
 
 -- By the patient, through the API: on the next statement.
 select is(pg_temp.call('pia', format('public.set_care_scopes(%L, %L)',
-    (select id from public.care_relationships where member_id = tests.id('carer_sensitive')), '{records}')), 'done',
+    (select id from public.care_relationships where member_id = tests.id('carer_sensitive')),
+      '{records}')), 'done',
   'the patient narrows the scopes');
 select is(pg_temp.reads('carer_sensitive'), 'Scan', 'the chart that is open shows less at once');
 
@@ -203,20 +236,30 @@ insert into public.chart_sessions (patient_id, viewer_id, purpose, expires_at)
 values (tests.id('pia'), tests.id('doc'), 'emergency', now() + interval '30 minutes');
 select tests.make_care('omar', 'doc');
 select tests.open_chart('omar', 'doc');
-select is(pg_temp.open_charts('doc'), 'emergency, treatment, treatment', 'a doctor has charts of two patients open');
-select is(pg_temp.call('pia', format('public.end_care(%L)', (select id from public.care_relationships
-  where member_id = tests.id('doc') and patient_id = tests.id('pia')))), 'done', 'one patient ends care');
-select is(pg_temp.open_charts('doc'), 'emergency, treatment', 'her chart is closed, but neither the other''s nor the emergency');
-select is(pg_temp.open_charts('doc_closed'), 'treatment', 'another doctor''s opening of the same chart stays');
+select is(pg_temp.open_charts('doc'), 'emergency, treatment, treatment',
+  'a doctor has charts of two patients open');
+select is(pg_temp.call('pia', format('public.end_care(%L)',
+  (select id from public.care_relationships
+  where member_id = tests.id('doc') and patient_id = tests.id('pia')))), 'done',
+    'one patient ends care');
+select is(pg_temp.open_charts('doc'), 'emergency, treatment',
+  'her chart is closed, but neither the other''s nor the emergency');
+select is(pg_temp.open_charts('doc_closed'), 'treatment',
+  'another doctor''s opening of the same chart stays');
 delete from public.chart_sessions where purpose = 'emergency';
-select is(tests.attempt('doc', 'select title from public.medical_records'), 'Bill', 'the doctor reads of the other patient only');
-select is(pg_temp.open_charts('carer'), 'delegated', 'a caregiver''s opening of the same chart stays');
-select is(pg_temp.call('carer', format('public.end_care(%L)', (select id from public.care_relationships
+select is(tests.attempt('doc', 'select title from public.medical_records'), 'Bill',
+  'the doctor reads of the other patient only');
+select is(pg_temp.open_charts('carer'), 'delegated',
+  'a caregiver''s opening of the same chart stays');
+select is(pg_temp.call('carer',
+  format('public.end_care(%L)', (select id from public.care_relationships
   where member_id = tests.id('carer')))), 'done', 'the caregiver ends care');
 select is(pg_temp.open_charts('carer'), 'none', 'and the chart is closed');
 select is(pg_temp.reads('carer'), 'nothing', 'and read no more');
-update public.care_relationships set status = 'active', ends_at = null where member_id = tests.id('carer');
-select is(pg_temp.reads('carer'), 'nothing', 'not even when care begins anew, until the chart is opened again');
+update public.care_relationships set status = 'active',
+  ends_at = null where member_id = tests.id('carer');
+select is(pg_temp.reads('carer'), 'nothing',
+  'not even when care begins anew, until the chart is opened again');
 
 -- Constraints ------------------------------------------------------------------------------------
 
@@ -232,22 +275,37 @@ from unnest(array[
 select throws_ok(format('insert into public.care_relationships (patient_id, member_id, kind, scopes, status, requested_by, starts_at, ends_at)
   values (%s)', row), '23514', null, format('no relationship: %s', row))
 from unnest(array[
-  $$tests.id('omar'), tests.id('omar'), 'caregiver', '{records}', 'active', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'active', tests.id('pia'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{}', 'active', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{all}', 'requested', tests.id('carer'), null, null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', array['records', null], 'active', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('doc_stranger'), 'doctor', '{records}', 'active', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'active', tests.id('omar'), null, null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'requested', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'ended', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'declined', tests.id('omar'), null, null$$,
-  $$tests.id('omar'), tests.id('carer'), 'friend', '{records}', 'active', tests.id('omar'), now(), null$$,
-  $$tests.id('omar'), tests.id('carer'), 'friend', '{}', 'requested', tests.id('omar'), null, null$$,
-  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'paused', tests.id('omar'), now(), null$$
+  $$tests.id('omar'), tests.id('omar'), 'caregiver', '{records}', 'active', tests.id('omar'), now(),
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'active', tests.id('pia'), now(),
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{}', 'active', tests.id('omar'), now(),
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{all}', 'requested', tests.id('carer'), null,
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', array['records', null], 'active',
+    tests.id('omar'), now(), null$$,
+  $$tests.id('omar'), tests.id('doc_stranger'), 'doctor', '{records}', 'active', tests.id('omar'),
+    now(), null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'active', tests.id('omar'), null,
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'requested', tests.id('omar'),
+    now(), null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'ended', tests.id('omar'), now(),
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'declined', tests.id('omar'),
+    null, null$$,
+  $$tests.id('omar'), tests.id('carer'), 'friend', '{records}', 'active', tests.id('omar'), now(),
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'friend', '{}', 'requested', tests.id('omar'), null,
+    null$$,
+  $$tests.id('omar'), tests.id('carer'), 'caregiver', '{records}', 'paused', tests.id('omar'),
+    now(), null$$
 ]) as row;
-select throws_ok(format('delete from public.%s', rows), '23503', null, format('history keeps: %s', rows))
-from unnest(array[$$patients where id = tests.id('pia')$$, $$profiles where id = tests.id('doc_closed')$$]) as rows;
+select throws_ok(format('delete from public.%s', rows), '23503', null,
+  format('history keeps: %s', rows))
+from unnest(array[$$patients where id = tests.id('pia')$$,
+  $$profiles where id = tests.id('doc_closed')$$]) as rows;
 
 select * from finish();
 rollback;

@@ -7,8 +7,10 @@ select plan(741);
 
 select tests.make_ward();
 insert into public.medical_records (id, patient_id, title, record_type)
-select tests.id(title), tests.uid('pia'), title, 'other' from unnest(array['Draft', 'Finding']) as title;
-update public.medical_records set source = 'doctor', created_by = tests.uid('doc') where title = 'Finding';
+select tests.id(title), tests.uid('pia'), title,
+  'other' from unnest(array['Draft', 'Finding']) as title;
+update public.medical_records set source = 'doctor',
+  created_by = tests.uid('doc') where title = 'Finding';
 insert into private.record_uploads (
   record_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by, expires_at
 )
@@ -22,7 +24,8 @@ create temp table before as select tests.state() as state;
 
 -- Records ----------------------------------------------------------------------------------------
 
-select is(tests.attempt(actor, statement), outcome, format('medical_records: %s of %s', verb, actor))
+select is(tests.attempt(actor, statement), outcome,
+  format('medical_records: %s of %s', verb, actor))
 from (values
   ('pia',             'Draft, Finding, Genes, Letter, Note, Old, Scan', '1', '6'),
   ('omar',            'Bill',                                     '42501 policy', '1'),
@@ -67,20 +70,24 @@ cross join lateral (values
     $$,
     "insert"
   ),
-  ('update', $$ update public.medical_records set title = 'x', sensitivity = 'sensitive' $$, "update"),
+  ('update', $$ update public.medical_records set title = 'x', sensitivity = 'sensitive' $$,
+    "update"),
   ('delete', 'delete from public.medical_records', '42501 grant')
 ) as v (verb, statement, outcome);
 
 -- A row that is asked for by its id is as absent as one that is not there.
 select is(
-  tests.attempt(actor, format(statement, id)), outcome, format('medical_records: %s, %s', actor, format(statement, what))
+  tests.attempt(actor, format(statement, id)), outcome,
+  format('medical_records: %s, %s', actor, format(statement, what))
 )
 from unnest(array['omar', 'doc_closed', 'carer_other', 'share_expired', 'admin']) as actor
-cross join (values ('another''s', tests.id('Scan')), ('a deleted one', tests.id('Old')), ('none', gen_random_uuid())) as r (what, id)
+cross join (values ('another''s', tests.id('Scan')), ('a deleted one', tests.id('Old')),
+  ('none', gen_random_uuid())) as r (what, id)
 cross join (values
   ('select title from public.medical_records where id = %L', 'nothing'),
   ('update public.medical_records set title = ''x'' where id = %L', '0'),
-  ('insert into public.medical_record_contents (record_id, description) values (%L, ''x'')', 'PT404 not_found'),
+  ('insert into public.medical_record_contents (record_id, description) values (%L, ''x'')',
+    'PT404 not_found'),
   ('select title from public.open_medical_record(%L)', 'PT404 not_found'),
   ('select public.delete_medical_record(%L)', 'PT404 not_found'),
   ('select public.restore_medical_record(%L)', 'PT404 not_found'),
@@ -92,11 +99,13 @@ cross join (values
 select is(tests.attempt('omar', format(
     'insert into public.medical_records (patient_id, title, record_type) values (%L, ''x'', ''other'')', id
   )), '42501 policy', format('a record for %s is refused the same way', what))
-from (values ('another patient', tests.id('pia')), ('no patient at all', gen_random_uuid())) as p (what, id);
+from (values ('another patient', tests.id('pia')),
+  ('no patient at all', gen_random_uuid())) as p (what, id);
 
 -- Contents ---------------------------------------------------------------------------------------
 
-select is(tests.attempt(actor, statement), outcome, format('medical_record_contents: %s of %s', verb, actor))
+select is(tests.attempt(actor, statement), outcome,
+  format('medical_record_contents: %s of %s', verb, actor))
 from (values
   ('pia',             'Genes, Letter, Note, Old, Scan', '1',               '1',               '4'),
   ('omar',            'Bill',                           'PT404 not_found', 'PT404 not_found', '1'),
@@ -126,32 +135,41 @@ from (values
   ('doc_stranger',    'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
   ('admin',           'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
   ('guest',           'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
-  ('anon',            '42501 grant',                    '42501 grant',     '42501 grant',     '42501 grant'),
-  ('service_role',    '42501 grant',                    '42501 grant',     '42501 grant',     '42501 grant'),
-  ('records_worker',  '42501 grant',                    '42501 grant',     '42501 grant',     '42501 grant')
+  ('anon',            '42501 grant',                    '42501 grant',     '42501 grant',
+    '42501 grant'),
+  ('service_role',    '42501 grant',                    '42501 grant',     '42501 grant',
+    '42501 grant'),
+  ('records_worker',  '42501 grant',                    '42501 grant',     '42501 grant',
+    '42501 grant')
 ) as m (actor, "select", draft, finding, "update")
 cross join lateral (values
-  ('select', $$ select replace(description, 'Contents of ', '') from public.medical_record_contents $$, "select"),
+  ('select', $$ select replace(description, 'Contents of ', '')
+    from public.medical_record_contents $$, "select"),
   (
     'insert for a record of the patient''s',
-    $$ insert into public.medical_record_contents (record_id, description) values (tests.id('Draft'), 'x') $$,
+    $$ insert into public.medical_record_contents (record_id, description)
+      values (tests.id('Draft'), 'x') $$,
     draft
   ),
   (
     'insert for a record of doc''s',
-    $$ insert into public.medical_record_contents (record_id, description) values (tests.id('Finding'), 'x') $$,
+    $$ insert into public.medical_record_contents (record_id, description)
+      values (tests.id('Finding'), 'x') $$,
     finding
   ),
-  ('update', $$ update public.medical_record_contents set description = 'x', metadata = '{"a": 1}' $$, "update"),
+  ('update', $$ update public.medical_record_contents
+    set description = 'x', metadata = '{"a": 1}' $$, "update"),
   ('delete', 'delete from public.medical_record_contents', '42501 grant')
 ) as v (verb, statement, outcome);
 select is(tests.attempt('pia', $$
-    insert into public.medical_record_contents (record_id, description) values (tests.id('Scan'), 'x')
+    insert into public.medical_record_contents (record_id, description)
+      values (tests.id('Scan'), 'x')
   $$), '23505', 'medical_record_contents: a record has one row');
 
 -- Shares -----------------------------------------------------------------------------------------
 
-select is(tests.attempt(actor, statement), outcome, format('medical_record_shares: %s of %s', verb, actor))
+select is(tests.attempt(actor, statement), outcome,
+  format('medical_record_shares: %s of %s', verb, actor))
 from (values
   ('pia',            'Share_Download, Share_Expired, Share_Revoked, Share_View'),
   ('omar',           'nothing'),
@@ -170,14 +188,17 @@ from (values
 cross join lateral (values
   (
     'select',
-    $$ select names ->> shared_with_id::text from public.medical_record_shares, tests.names() as names $$,
+    $$ select names ->> shared_with_id::text
+      from public.medical_record_shares, tests.names() as names $$,
     "select"
   ),
   (
     'insert',
     $$
-      insert into public.medical_record_shares (record_id, patient_id, shared_with_id, shared_by_id, expires_at)
-      values (tests.id('Genes'), tests.id('pia'), (select auth.uid()), tests.id('pia'), now() + interval '1 day')
+      insert into public.medical_record_shares (record_id, patient_id, shared_with_id, shared_by_id,
+        expires_at)
+      values (tests.id('Genes'), tests.id('pia'), (select auth.uid()), tests.id('pia'),
+        now() + interval '1 day')
     $$,
     '42501 grant'
   ),
@@ -191,27 +212,32 @@ cross join lateral (values
 
 -- Tables that nobody reads -------------------------------------------------------------------------
 
-select is(tests.attempt(actor, replace(statement, 'TABLE', name)), '42501 grant', format('%s: %s', actor, replace(statement, 'TABLE', name)))
+select is(tests.attempt(actor, replace(statement, 'TABLE', name)), '42501 grant',
+  format('%s: %s', actor, replace(statement, 'TABLE', name)))
 from unnest(array['pia', 'doc', 'admin', 'anon', 'service_role', 'records_worker']) as actor
 cross join unnest(array['private.record_uploads', 'private.patient_identifiers']) as name
 cross join unnest(array[
-  'select t::text from TABLE as t', 'insert into TABLE default values', 'update TABLE set created_at = now()',
+  'select t::text from TABLE as t', 'insert into TABLE default values',
+    'update TABLE set created_at = now()',
   'delete from TABLE'
 ]) as statement;
 
 -- What a session, a lock or a ban ends ------------------------------------------------------------
 
-select is(tests.attempt(actor, statement, standing), outcome, format('%s, %s: %s', actor, standing, left(statement, 60)))
+select is(tests.attempt(actor, statement, standing), outcome,
+  format('%s, %s: %s', actor, standing, left(statement, 60)))
 from unnest(array['pia', 'doc', 'carer_sensitive', 'share_download']) as actor
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing
 cross join (values
   ('select title from public.medical_records', 'nothing'),
   ($$ update public.medical_records set title = 'x' $$, '0'),
-  ($$ insert into public.medical_records (patient_id, title, record_type) values (tests.id('pia'), 'New', 'other') $$,
+  ($$ insert into public.medical_records (patient_id, title, record_type)
+    values (tests.id('pia'), 'New', 'other') $$,
     '42501 policy'),
   ('select record_id from public.medical_record_contents', 'nothing'),
   ($$ update public.medical_record_contents set description = 'x' $$, '0'),
-  ($$ insert into public.medical_record_contents (record_id, description) values (tests.id('Finding'), 'x') $$,
+  ($$ insert into public.medical_record_contents (record_id, description)
+    values (tests.id('Finding'), 'x') $$,
     'PT404 not_found'),
   ('select id from public.medical_record_shares', 'nothing')
 ) as s (statement, outcome);
@@ -235,7 +261,8 @@ cross join unnest(array['pia', 'doc', 'admin']) as actor;
 select is(
   tests.attempt(actor, $$
     select concat_ws('/', helper, coalesce(names ->> id::text, (
-      select title from unnest(array['Scan', 'Note', 'Finding', 'Letter']) as title where tests.id(title) = id
+      select title from unnest(array['Scan', 'Note', 'Finding', 'Letter']) as title
+        where tests.id(title) = id
     )))
     from tests.names() as names, (
       select 'reach' as helper, private.reachable_patient_ids() as id
@@ -272,8 +299,10 @@ select is(tests.state(), (select state from before), 'no attempt has changed any
 -- Rules behind the grants and the functions --------------------------------------------------------
 
 -- Were the columns open by mistake, the policies would still keep a row with its patient.
-grant update (patient_id) on public.medical_records, public.medical_record_contents to authenticated;
-select is(tests.attempt(actor, format('update public.%s set patient_id = tests.id(''omar'')', name)), '42501 policy',
+grant update (patient_id) on public.medical_records,
+  public.medical_record_contents to authenticated;
+select is(tests.attempt(actor,
+  format('update public.%s set patient_id = tests.id(''omar'')', name)), '42501 policy',
   format('%s: %s cannot give a row to another patient', name, actor))
 from unnest(array['medical_records', 'medical_record_contents']) as name
 cross join unnest(array['pia', 'doc']) as actor;
@@ -282,28 +311,36 @@ select is(tests.attempt('pia', $$
     insert into public.medical_record_contents (record_id, patient_id, sensitivity)
     values (tests.id('Draft'), tests.id('pia'), 'normal')
   $$, standing), outcome, 'contents that bring their own copies: ' || standing)
-from (values ('live', '1'), ('signed out', '42501 policy'), ('locked', '42501 policy')) as s (standing, outcome);
-revoke update (patient_id) on public.medical_records, public.medical_record_contents from authenticated;
+from (values ('live', '1'), ('signed out', '42501 policy'),
+  ('locked', '42501 policy')) as s (standing, outcome);
+revoke update (patient_id) on public.medical_records,
+  public.medical_record_contents from authenticated;
 revoke insert (patient_id, sensitivity) on public.medical_record_contents from authenticated;
 
 -- What decides on one record asks for the session itself, whoever calls it.
-grant execute on function private.record_access(uuid), private.writable_record(uuid) to authenticated;
+grant execute on function private.record_access(uuid),
+  private.writable_record(uuid) to authenticated;
 select is(tests.attempt('pia', $$
     select concat_ws(' ', a.ground, private.writable_record(tests.id('Scan')) = tests.id('pia'))
     from private.record_access(tests.id('Scan')) as a
   $$, standing), outcome, 'grounds of the patient, ' || standing)
-from (values ('live', 'owner t'), ('signed out', 'nothing'), ('locked', 'nothing')) as s (standing, outcome);
-select is(tests.attempt('pia', $$ select private.writable_record(tests.id('Scan')) $$, 'signed out'), 'nothing',
+from (values ('live', 'owner t'), ('signed out', 'nothing'), ('locked', 'nothing')) as s (standing,
+  outcome);
+select is(tests.attempt('pia', $$ select private.writable_record(tests.id('Scan')) $$,
+  'signed out'), 'nothing',
   'nothing is writable without a session');
-revoke execute on function private.record_access(uuid), private.writable_record(uuid) from authenticated;
+revoke execute on function private.record_access(uuid),
+  private.writable_record(uuid) from authenticated;
 
 update public.medical_records set deleted_at = now() where title = 'Note';
-select is(tests.attempt('doc', $$ select private.added_record_ids() = tests.id('Finding') $$), 'true',
+select is(tests.attempt('doc', $$ select private.added_record_ids() = tests.id('Finding') $$),
+  'true',
   'what the patient has deleted is no record of the doctor''s any more');
 
 delete from public.medical_record_contents where record_id = tests.id('Old');
 select is(tests.attempt('pia', $$
-    insert into public.medical_record_contents (record_id, description) values (tests.id('Old'), 'x')
+    insert into public.medical_record_contents (record_id, description)
+      values (tests.id('Old'), 'x')
   $$), '42501 policy', 'medical_record_contents: a deleted record gets none');
 
 select * from finish();

@@ -4,7 +4,8 @@ begin;
 select plan(140);
 
 select tests.make_ward();
-update public.medical_records set file_name = 'scan.pdf', file_type = 'application/pdf', file_size = 9, file_sha256 = repeat('a', 64)
+update public.medical_records set file_name = 'scan.pdf', file_type = 'application/pdf',
+  file_size = 9, file_sha256 = repeat('a', 64)
 where title = 'Scan';
 
 -- open_medical_record ------------------------------------------------------------------------------
@@ -43,18 +44,23 @@ from (values
 ) as m (actor, scan, genes, old)
 cross join lateral (values ('Scan', scan), ('Genes', genes), ('Old', old)) as r (record, contents)
 cross join lateral (select coalesce(record || ' ' || contents, 'PT404 not_found')) as o (outcome);
-select is(tests.attempt(actor, $$ select title from public.open_medical_record(tests.id('Scan')) $$), '42501 grant', 'open_medical_record: ' || actor)
+select is(tests.attempt(actor,
+  $$ select title from public.open_medical_record(tests.id('Scan')) $$), '42501 grant',
+  'open_medical_record: ' || actor)
 from unnest(array['anon', 'service_role', 'records_worker']) as actor;
-select is(tests.attempt(actor, $$ select title from public.open_medical_record(tests.id('Scan')) $$, standing), 'PT401 unauthenticated',
+select is(tests.attempt(actor, $$ select title from public.open_medical_record(tests.id('Scan')) $$,
+  standing), 'PT401 unauthenticated',
   format('open_medical_record: %s, %s', actor, standing))
 from unnest(array['pia', 'carer', 'share_view']) as actor
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
-select is(tests.attempt('pia', 'select title from public.open_medical_record(null)'), 'PT404 not_found', 'open_medical_record: none');
+select is(tests.attempt('pia', 'select title from public.open_medical_record(null)'),
+  'PT404 not_found', 'open_medical_record: none');
 select is(tests.state(), (select state from before), 'a refusal leaves nothing behind');
 
 delete from public.medical_record_contents where record_id = tests.id('Letter');
 select is(tests.attempt('doc', $$
-    select concat_ws(' ', title, record_type, record_date, source, sensitivity, coalesce(description, '-'), coalesce(fhir::text, '-'),
+    select concat_ws(' ', title, record_type, record_date, source, sensitivity,
+      coalesce(description, '-'), coalesce(fhir::text, '-'),
       metadata, coalesce(file_name, '-'), patient_id = tests.id('pia'))
     from public.open_medical_record(tests.id('Letter'))
   $$), 'Letter other doctor normal - - {} - t', 'a record without contents is opened all the same');
@@ -69,33 +75,45 @@ begin
   return (select purpose from public.audit_events order by id desc limit 1);
 end
 $$;
-select is(pg_temp.purpose('carer', 'Scan'), 'delegated', 'a record within the scopes is read under the chart');
+select is(pg_temp.purpose('carer', 'Scan'), 'delegated',
+  'a record within the scopes is read under the chart');
 select is(pg_temp.purpose('carer', 'Genes'), 'share', 'one beyond them by its share');
 update public.chart_sessions set closed_at = now() where viewer_id = tests.id('carer');
 select is(pg_temp.purpose('carer', 'Scan'), 'share', 'without a chart the share is the ground');
 
 -- who_can_see --------------------------------------------------------------------------------------
 
-select is(tests.attempt(actor, format('select count(*) > 0 from public.who_can_see(tests.id(%L))', patient)), outcome,
+select is(tests.attempt(actor,
+  format('select count(*) > 0 from public.who_can_see(tests.id(%L))', patient)), outcome,
   format('who_can_see: %s of %s', actor, patient))
 from (values
-  ('pia', 'pia', 'true'), ('omar', 'omar', 'false'), ('omar', 'pia', 'PT404 not_found'), ('doc', 'pia', 'PT404 not_found'),
-  ('carer', 'pia', 'PT404 not_found'), ('share_view', 'pia', 'PT404 not_found'), ('admin', 'pia', 'PT404 not_found'),
-  ('pia', 'omar', 'PT404 not_found'), ('pia', 'nobody', 'PT404 not_found'), ('pia', null, 'PT404 not_found'),
+  ('pia', 'pia', 'true'), ('omar', 'omar', 'false'), ('omar', 'pia', 'PT404 not_found'),
+    ('doc', 'pia', 'PT404 not_found'),
+  ('carer', 'pia', 'PT404 not_found'), ('share_view', 'pia', 'PT404 not_found'),
+    ('admin', 'pia', 'PT404 not_found'),
+  ('pia', 'omar', 'PT404 not_found'), ('pia', 'nobody', 'PT404 not_found'),
+    ('pia', null, 'PT404 not_found'),
   ('anon', 'pia', '42501 grant'), ('service_role', 'pia', '42501 grant')
 ) as m (actor, patient, outcome);
-select is(tests.attempt(actor, format('select rule from public.why_can_see(tests.id(%L), tests.id(%L))', viewer, patient)), outcome,
+select is(tests.attempt(actor,
+  format('select rule from public.why_can_see(tests.id(%L), tests.id(%L))', viewer, patient)),
+  outcome,
   format('why_can_see: %s of %s and %s', actor, viewer, patient))
 from (values
-  ('pia', 'doc', 'pia', 'care_doctor, open_chart'), ('pia', 'doc_closed', 'pia', 'care_doctor'), ('pia', 'share_view', 'pia', 'share'),
-  ('pia', 'carer', 'pia', 'care_caregiver, share, share'), ('pia', 'share_expired', 'pia', 'nothing'), ('pia', 'omar', 'pia', 'nothing'),
+  ('pia', 'doc', 'pia', 'care_doctor, open_chart'), ('pia', 'doc_closed', 'pia', 'care_doctor'),
+    ('pia', 'share_view', 'pia', 'share'),
+  ('pia', 'carer', 'pia', 'care_caregiver, share, share'),
+    ('pia', 'share_expired', 'pia', 'nothing'), ('pia', 'omar', 'pia', 'nothing'),
   ('pia', 'pia', 'pia', 'nothing'), ('pia', 'nobody', 'pia', 'nothing'),
-  ('pia', 'doc', 'omar', 'PT404 not_found'), ('doc', 'doc', 'pia', 'PT404 not_found'), ('omar', 'doc', 'pia', 'PT404 not_found'),
+  ('pia', 'doc', 'omar', 'PT404 not_found'), ('doc', 'doc', 'pia', 'PT404 not_found'),
+    ('omar', 'doc', 'pia', 'PT404 not_found'),
   ('anon', 'doc', 'pia', '42501 grant'), ('service_role', 'doc', 'pia', '42501 grant')
 ) as m (actor, viewer, patient, outcome);
-select is(tests.attempt('pia', 'select count(*) from public.' || call, standing), 'PT401 unauthenticated', format('%s: %s', standing, call))
+select is(tests.attempt('pia', 'select count(*) from public.' || call, standing),
+  'PT401 unauthenticated', format('%s: %s', standing, call))
 from unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing
-cross join unnest(array['who_can_see(tests.id(''pia''))', 'why_can_see(tests.id(''doc''), tests.id(''pia''))']) as call;
+cross join unnest(array['who_can_see(tests.id(''pia''))',
+  'why_can_see(tests.id(''doc''), tests.id(''pia''))']) as call;
 
 -- In words, with since and until.
 update public.chart_sessions as c set closed_at = now()
@@ -107,35 +125,44 @@ select results_eq(
   $$
     select viewer_name, viewer_role, rule, explanation, since, until
     from public.who_can_see(tests.id('pia'))
-    where viewer_name not in ('Carer_Closed', 'Carer_Expired', 'Doc_Expired', 'Doc_Unverified', 'Doc_Withdrawn')
+    where viewer_name not in ('Carer_Closed', 'Carer_Expired', 'Doc_Expired', 'Doc_Unverified',
+      'Doc_Withdrawn')
       and (rule, viewer_role) <> ('open_chart', 'caregiver')
     order by viewer_name, rule
   $$,
   $$
     select v, r, g, e, now() - s::interval, now() + u::interval from (values
-      ('Carer', 'caregiver', 'care_caregiver', 'Caregiver: may open your chart and see records', '30 days', null),
+      ('Carer', 'caregiver', 'care_caregiver', 'Caregiver: may open your chart and see records',
+        '30 days', null),
       ('Carer', 'caregiver', 'share', 'You share the record "Scan"', '30 days', '7 days'),
       ('Carer_Other', 'caregiver', 'care_caregiver',
         'Caregiver: may open your chart and see tracking, medications, appointments, messages, sensitive', '30 days', null),
-      ('Carer_Sensitive', 'caregiver', 'care_caregiver', 'Caregiver: may open your chart and see records, sensitive', '30 days', null),
-      ('Doc', 'doctor', 'care_doctor', 'Doctor in active care: may open your chart for 60 minutes at a time', '30 days', null),
+      ('Carer_Sensitive', 'caregiver', 'care_caregiver',
+        'Caregiver: may open your chart and see records, sensitive', '30 days', null),
+      ('Doc', 'doctor', 'care_doctor',
+        'Doctor in active care: may open your chart for 60 minutes at a time', '30 days', null),
       ('Doc', 'doctor', 'open_chart', 'Has your chart open for treatment', '0', '1 hour'),
-      ('Doc_Closed', 'doctor', 'care_doctor', 'Doctor in active care: may open your chart for 60 minutes at a time', '30 days', null),
-      ('Share_Download', 'patient', 'share', 'You share the record "Scan", with its file', '30 days', '7 days'),
+      ('Doc_Closed', 'doctor', 'care_doctor',
+        'Doctor in active care: may open your chart for 60 minutes at a time', '30 days', null),
+      ('Share_Download', 'patient', 'share', 'You share the record "Scan", with its file',
+        '30 days', '7 days'),
       ('Share_View', 'patient', 'share', 'You share the record "Scan"', '30 days', '7 days')
     ) as x (v, r, g, e, s, u)
   $$,
   'who may see, by which rule, since and until when; what is over, or was never accepted, is not in it'
 );
 select results_eq(
-  $$ select viewer_name from public.who_can_see(tests.id('pia')) where (rule, viewer_role) = ('open_chart', 'caregiver') order by 1 $$,
+  $$ select viewer_name from public.who_can_see(tests.id('pia'))
+    where (rule, viewer_role) = ('open_chart', 'caregiver') order by 1 $$,
   array['Carer_Other', 'Carer_Sensitive'], 'nor is a chart that was closed'
 );
 select tests.act_as_owner();
-update public.profiles set is_active = false where id in (tests.uid('doc'), tests.uid('carer_other'), tests.uid('share_view'));
+update public.profiles set is_active = false
+  where id in (tests.uid('doc'), tests.uid('carer_other'), tests.uid('share_view'));
 select tests.act_as('pia');
 select is_empty(
-  $$ select viewer_name from public.who_can_see(tests.id('pia')) where viewer_name in ('Doc', 'Carer_Other', 'Share_View') $$,
+  $$ select viewer_name from public.who_can_see(tests.id('pia'))
+    where viewer_name in ('Doc', 'Carer_Other', 'Share_View') $$,
   'an account that is locked may see nothing'
 );
 select tests.act_as_owner();

@@ -24,7 +24,8 @@ end
 $$;
 create function pg_temp.reads(p_handle text) returns text language sql as $$
   select tests.attempt(p_handle, 'select title from public.medical_records') || ' / '
-    || tests.attempt(p_handle, 'select replace(description, ''Contents of '', '''') from public.medical_record_contents')
+    || tests.attempt(p_handle,
+      'select replace(description, ''Contents of '', '''') from public.medical_record_contents')
 $$;
 
 -- Adding -----------------------------------------------------------------------------------------
@@ -36,7 +37,8 @@ select is(pg_temp.call(handle, format(
 from (values ('pia', 'Diary'), ('doc', 'Note')) as a (handle, title);
 select results_eq(
   $$
-    select title, source, tests.names() ->> created_by::text, sensitivity, source_system, file_name, deleted_at
+    select title, source, tests.names() ->> created_by::text, sensitivity, source_system, file_name,
+      deleted_at
     from public.medical_records where title in ('Diary', 'Note') order by 1
   $$,
   $$ values
@@ -49,17 +51,22 @@ select is(pg_temp.call('doc', $$
     insert into public.medical_record_contents (record_id, description)
     select id, 'Contents of Note' from public.medical_records where title = 'Note'
   $$), 'done', 'a doctor writes the contents of what he added');
-select is(pg_temp.call('doc', $$ update public.medical_records set title = 'Notes' where title = 'Note' $$), 'done',
+select is(pg_temp.call('doc', $$ update public.medical_records set title = 'Notes'
+  where title = 'Note' $$), 'done',
   'and changes it');
-select is((select created_by from public.medical_records where title = 'Notes'), tests.id('doc'), 'which stays his');
-select is(pg_temp.call('pia', $$ update public.medical_records set title = 'Note' where title = 'Notes' $$), 'done',
+select is((select created_by from public.medical_records where title = 'Notes'), tests.id('doc'),
+  'which stays his');
+select is(pg_temp.call('pia', $$ update public.medical_records set title = 'Note'
+  where title = 'Notes' $$), 'done',
   'the patient changes what a doctor added');
 select results_eq(
-  $$ select source, tests.names() ->> created_by::text from public.medical_records where title = 'Note' $$,
+  $$ select source, tests.names() ->> created_by::text from public.medical_records
+    where title = 'Note' $$,
   $$ values ('doctor', 'Doc') $$, 'and it stays the doctor''s addition'
 );
 select is(tests.attempt('doc', $$
-    insert into public.medical_records (patient_id, title, record_type) values (tests.id('doc'), 'Own', 'other')
+    insert into public.medical_records (patient_id, title, record_type)
+      values (tests.id('doc'), 'Own', 'other')
   $$), '1', 'a doctor adds records of his own, as a patient');
 
 -- Values -----------------------------------------------------------------------------------------
@@ -82,7 +89,9 @@ from (values
   ($$'x', 'other', null, 'secret'$$, '23514'),
   ($$'x', 'other', null, null$$, '23502')
 ) as v (row, outcome);
-select is(tests.attempt('pia', format('update public.medical_record_contents set %s where record_id = tests.id(''Scan'')', change)),
+select is(tests.attempt('pia',
+  format('update public.medical_record_contents set %s where record_id = tests.id(''Scan'')',
+    change)),
   outcome, format('contents with %s', left(change, 60)))
 from (values
   ($$description = repeat('x', 20000)$$, '1'),
@@ -93,47 +102,60 @@ from (values
   ($$metadata = jsonb_build_object('a', repeat('x', 16000))$$, '1'),
   ($$metadata = jsonb_build_object('a', repeat('x', 17000))$$, '23514')
 ) as v (change, outcome);
-select throws_ok(format('update public.medical_records set %s where title = ''Scan''', change), '23514', null, 'no record with ' || change)
+select throws_ok(format('update public.medical_records set %s where title = ''Scan''', change),
+  '23514', null, 'no record with ' || change)
 from unnest(array[
   $$source = 'import'$$, $$source = 'fhir'$$, $$source_system = 'https://h.example'$$,
   $$source_system = 'https://h.example', source_id = 'Condition/1'$$,
   $$source = 'fhir', source_system = '', source_id = 'Condition/1'$$,
-  $$file_name = 'scan.pdf'$$, $$file_name = 'a', file_type = 'b', file_size = 0, file_sha256 = repeat('a', 64)$$,
+  $$file_name = 'scan.pdf'$$, $$file_name = 'a', file_type = 'b', file_size = 0,
+    file_sha256 = repeat('a', 64)$$,
   $$file_name = 'a', file_type = 'b', file_size = 52428801, file_sha256 = repeat('a', 64)$$,
   $$file_name = 'a', file_type = 'b', file_size = 1, file_sha256 = repeat('A', 64)$$
 ]) as change;
 select throws_ok(format('update public.medical_record_contents set %s where record_id = tests.id(''Scan'')', change),
   '23514', null, 'no contents with ' || change)
 from unnest(array[
-  $$storage_path = 'elsewhere'$$, $$storage_path = tests.id('rae') || '/' || tests.id('Scan') || '/x'$$,
+  $$storage_path = 'elsewhere'$$,
+  $$storage_path = tests.id('rae') || '/' || tests.id('Scan') || '/x'$$,
   $$storage_path = tests.id('pia') || '/' || tests.id('Blood') || '/x'$$
 ]) as change;
 
 -- Deleting and restoring -------------------------------------------------------------------------
 
-select is(pg_temp.reads('pia'), 'Blood, Diary, Note, Scan / Blood, Note, Scan', 'the patient has four records');
-select is(tests.attempt(actor, format('select public.%s(tests.id(%L))', call, 'Scan')), outcome, format('%s: %s', actor, call))
+select is(pg_temp.reads('pia'), 'Blood, Diary, Note, Scan / Blood, Note, Scan',
+  'the patient has four records');
+select is(tests.attempt(actor, format('select public.%s(tests.id(%L))', call, 'Scan')), outcome,
+  format('%s: %s', actor, call))
 from unnest(array['delete_medical_record', 'restore_medical_record']) as call
 cross join (values
   ('rae', 'PT404 not_found'), ('doc', 'PT404 not_found'), ('carer', 'PT404 not_found'),
   ('anon', '42501 grant'), ('service_role', '42501 grant')
 ) as m (actor, outcome);
-select is(tests.attempt('doc', $$ select public.delete_medical_record(id) from public.medical_records where title = 'Note' $$),
+select is(tests.attempt('doc',
+  $$ select public.delete_medical_record(id) from public.medical_records where title = 'Note' $$),
   'PT404 not_found', 'a doctor does not delete even what he added');
 
-select is(pg_temp.call('pia', $$ select public.delete_medical_record(tests.id('Scan')) $$), 'done', 'the patient deletes');
+select is(pg_temp.call('pia', $$ select public.delete_medical_record(tests.id('Scan')) $$), 'done',
+  'the patient deletes');
 select is(pg_temp.reads(h), reads, format('then %s reads %s', h, reads))
 from (values
-  ('pia', 'Blood, Diary, Note, Scan / Blood, Note, Scan'), ('doc', 'Blood, Diary, Note / Blood, Note'),
+  ('pia', 'Blood, Diary, Note, Scan / Blood, Note, Scan'),
+    ('doc', 'Blood, Diary, Note / Blood, Note'),
   ('carer', 'Blood, Diary, Note / Blood, Note'), ('rae', 'nothing / nothing')
 ) as r (h, reads);
-select is(tests.attempt(h, $$ select title from public.open_medical_record(tests.id('Scan')) $$), outcome, 'and opens: ' || h)
-from (values ('pia', 'Scan'), ('doc', 'PT404 not_found'), ('rae', 'PT404 not_found')) as r (h, outcome);
+select is(tests.attempt(h, $$ select title from public.open_medical_record(tests.id('Scan')) $$),
+  outcome, 'and opens: ' || h)
+from (values ('pia', 'Scan'), ('doc', 'PT404 not_found'), ('rae', 'PT404 not_found')) as r (h,
+  outcome);
 update public.medical_records set deleted_at = now() - interval '1 day' where title = 'Scan';
-select is(pg_temp.call('pia', $$ select public.delete_medical_record(tests.id('Scan')) $$), 'done', 'deleting twice is done');
-select is((select deleted_at from public.medical_records where title = 'Scan'), now() - interval '1 day',
+select is(pg_temp.call('pia', $$ select public.delete_medical_record(tests.id('Scan')) $$), 'done',
+  'deleting twice is done');
+select is((select deleted_at from public.medical_records where title = 'Scan'),
+  now() - interval '1 day',
   'and keeps the day of the first time');
-select is(pg_temp.call('pia', $$ select public.restore_medical_record(tests.id('Scan')) $$), 'done', 'the patient restores');
+select is(pg_temp.call('pia', $$ select public.restore_medical_record(tests.id('Scan')) $$), 'done',
+  'the patient restores');
 select is(pg_temp.reads(h), reads, format('then %s reads %s', h, reads))
 from (values
   ('doc', 'Blood, Diary, Note, Scan / Blood, Note, Scan'), ('rae', 'Scan / nothing')
@@ -141,9 +163,11 @@ from (values
 
 -- Copies -----------------------------------------------------------------------------------------
 
-select is(pg_temp.call('pia', $$ update public.medical_records set sensitivity = 'sensitive' where title in ('Blood', 'Diary') $$),
+select is(pg_temp.call('pia', $$ update public.medical_records set sensitivity = 'sensitive'
+  where title in ('Blood', 'Diary') $$),
   'done', 'the patient marks two records');
-select is(pg_temp.reads('carer'), 'Note, Scan / Note, Scan', 'which hides them and their contents from a caregiver without that scope');
+select is(pg_temp.reads('carer'), 'Note, Scan / Note, Scan',
+  'which hides them and their contents from a caregiver without that scope');
 select is(pg_temp.call('pia', $$
     insert into public.medical_record_contents (record_id, description)
     select id, 'Contents of Diary' from public.medical_records where title = 'Diary'
@@ -151,8 +175,10 @@ select is(pg_temp.call('pia', $$
 select is(pg_temp.reads('carer'), 'Note, Scan / Note, Scan', 'take over the mark');
 select is_empty(
   $$
-    select r.title from public.medical_records as r join public.medical_record_contents as c on c.record_id = r.id
-    where (c.patient_id, c.sensitivity, c.deleted_at) is distinct from (r.patient_id, r.sensitivity, r.deleted_at)
+    select r.title from public.medical_records as r
+      join public.medical_record_contents as c on c.record_id = r.id
+    where (c.patient_id, c.sensitivity, c.deleted_at) is distinct
+      from (r.patient_id, r.sensitivity, r.deleted_at)
   $$,
   'the copies equal the records'
 );

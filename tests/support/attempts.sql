@@ -98,7 +98,8 @@ begin
           $sql$
             select coalesce(
               string_agg(
-                case pg_typeof(v) when 'void'::regtype then 'done' else v::text end, ', ' order by v::text
+                case pg_typeof(v) when 'void'::regtype then 'done' else v::text end, ', '
+                  order by v::text
               ),
               'nothing'
             )

@@ -53,7 +53,8 @@ begin
   ] loop
     perform tests.open_chart('pia', v_handle);
   end loop;
-  perform tests.open_chart('pia', u, closed => true) from unnest(array['carer_closed', 'doc_closed']) as u;
+  perform tests.open_chart('pia', u, closed => true)
+    from unnest(array['carer_closed', 'doc_closed']) as u;
   perform tests.open_chart('pia', u, expired => true)
   from unnest(array['carer_expired', 'doc_expired']) as u;
   update public.doctors set verified_at = null, rejected_reason = 'Licence expired'
