@@ -1,6 +1,7 @@
--- Who may do what to profiles, patients, doctors, grants and public faces. The ward: pia, a patient, is
--- surrounded by one person for each way to stand to her (tests.make_ward); omar is another patient;
--- paula has a public face, and so had locke, whose account is locked, as is that of her carer `loxley`.
+-- Who may do what to profiles, patients, doctors, grants and public faces. The ward: pia, a
+-- patient, is surrounded by one person for each way to stand to her (tests.make_ward); omar is
+-- another patient; paula has a public face, and so had locke, whose account is locked, as is that
+-- of her carer `loxley`.
 begin;
 select plan(504);
 
@@ -324,7 +325,7 @@ from (values
 
 select is(tests.state(), (select state from before), 'no attempt has changed anything');
 
--- Rules behind the grants --------------------------------------------------------------------------
+-- Rules behind the grants -------------------------------------------------------------------------
 
 -- Were the columns open by mistake, the policies would still keep a row with its owner.
 grant update (id) on public.profiles, public.patients to authenticated;

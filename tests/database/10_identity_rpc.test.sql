@@ -1,5 +1,5 @@
--- Verification of clinicians, locks and grants. Ada and abe are administrators; dia, a doctor to be, has
--- asked to be verified; pia is a patient; cora a caregiver; guest signed in anonymously.
+-- Verification of clinicians, locks and grants. Ada and abe are administrators; dia, a doctor to
+-- be, has asked to be verified; pia is a patient; cora a caregiver; guest signed in anonymously.
 begin;
 select plan(159);
 

@@ -1,6 +1,6 @@
 -- search_patients: names of patients whose registry row the caller may see, page by page. Doc, a
--- doctor who signed up as a patient once, has the charts of fourteen patients open; ina and ira, also
--- patients, are in nobody's care; closed's chart is closed.
+-- doctor who signed up as a patient once, has the charts of fourteen patients open; ina and ira,
+-- also patients, are in nobody's care; closed's chart is closed.
 begin;
 select plan(45);
 
@@ -65,7 +65,7 @@ from (values
   (repeat('x', 100000), 'nothing')
 ) as q (query, names);
 
--- What of them, in which order ---------------------------------------------------------------------
+-- What of them, in which order --------------------------------------------------------------------
 
 select tests.act_as('doc');
 select results_eq(

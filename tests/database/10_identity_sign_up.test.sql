@@ -1,5 +1,6 @@
 -- Sign-up: what the triggers on auth.users make of a new account and of its metadata, which is the
--- client's word. Everything happens as the role of the Auth service, which has no right on our tables.
+-- client's word. Everything happens as the role of the Auth service, which has no right on our
+-- tables.
 begin;
 select plan(61);
 
@@ -172,7 +173,7 @@ update auth.users set is_anonymous = false where id = tests.id('guest');
 select is((select first_name from public.patients where id = tests.id('guest')), 'Gita',
   'becoming one again leaves the row as it is');
 
--- Bans and deletions end sessions ------------------------------------------------------------------
+-- Bans and deletions end sessions -----------------------------------------------------------------
 
 select tests.make_user('ben'), tests.make_user('ann'), tests.make_user('old'),
   tests.make_user('gone');

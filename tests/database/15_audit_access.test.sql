@@ -1,5 +1,5 @@
--- The audit trail is append-only, for everyone, and is written by no one directly. Pia is a patient with
--- her ward around her; postgres owns the tables, and supabase_admin is the superuser.
+-- The audit trail is append-only, for everyone, and is written by no one directly. Pia is a patient
+-- with her ward around her; postgres owns the tables, and supabase_admin is the superuser.
 begin;
 select plan(210);
 

@@ -1,5 +1,5 @@
--- my_access_log: a patient reads who touched her data. Pia is a patient, omar another; doc and carer have
--- her chart open, rae has a share.
+-- my_access_log: a patient reads who touched her data. Pia is a patient, omar another; doc and
+-- carer have her chart open, rae has a share.
 begin;
 select plan(47);
 
@@ -83,7 +83,7 @@ update public.profiles set role = 'patient', display_name = null where id = test
 select ok(pg_temp.log_of('pia') like 'doctor / close_chart / chart_session /%',
   'the role is the one of the time; who has no name any more is still there');
 
--- In words -----------------------------------------------------------------------------------------
+-- In words ----------------------------------------------------------------------------------------
 
 select is(private.access_summary(action, resource_type), summary,
   format('%s %s: %s', action, resource_type, summary))

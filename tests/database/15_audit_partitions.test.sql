@@ -102,7 +102,8 @@ select is(pg_temp.partition_of(pg_temp.month(16)::timestamp at time zone 'UTC'),
   'private.audit_events_default',
   'its rows are kept all the same');
 
--- Of another table, made by the role of migrations in a schema whose default privileges are wide open.
+-- Of another table, made by the role of migrations in a schema whose default privileges are wide
+-- open.
 set local role postgres;
 alter default privileges in schema private grant all on tables to anon, authenticated, service_role;
 create table public.test_events (at timestamptz not null) partition by range (at);

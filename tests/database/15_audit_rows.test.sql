@@ -1,5 +1,6 @@
--- What the trail says: which statements write which rows, with what of the change, by whom, from where.
--- Pia is a patient; doc and carer have her chart open; rae has a share; ada is an administrator.
+-- What the trail says: which statements write which rows, with what of the change, by whom, from
+-- where. Pia is a patient; doc and carer have her chart open; rae has a share; ada is an
+-- administrator.
 begin;
 select plan(58);
 
@@ -19,8 +20,8 @@ insert into named select tests.id(n), n from unnest(array[
   'pia', 'rae', 'doc', 'carer', 'ada', 'newdoc', 'Scan', 'Blood', 'Gone'
 ]) as n;
 
--- Runs a statement as somebody (null: the system) and answers the rows that it left, in the order of
--- the alphabet, as "actor(role) action resource:id of patient for purpose old -> new".
+-- Runs a statement as somebody (null: the system) and answers the rows that it left, in the order
+-- of the alphabet, as "actor(role) action resource:id of patient for purpose old -> new".
 create function pg_temp.trail_of(p_handle text, p_statement text,
   p_role text default 'authenticated')
   returns text language plpgsql as $$
@@ -183,7 +184,7 @@ select is(
   'an import that changes one resource says so of that one'
 );
 
--- Care and charts ----------------------------------------------------------------------------------
+-- Care and charts ---------------------------------------------------------------------------------
 
 select is(pg_temp.trail_of('doc',
   $$ select id from public.open_chart(tests.id('pia'), 'care_coordination') $$),
@@ -278,7 +279,7 @@ select matches(pg_temp.trail_of(null, $$ delete from auth.users where id = tests
     || 'SYSTEM delete profile:newdoc {.+}$', 'SYSTEM', format('system\(%s\)', session_user)),
   'and so is the deletion of an account, with all that goes with it');
 
--- What a row keeps ---------------------------------------------------------------------------------
+-- What a row keeps --------------------------------------------------------------------------------
 
 select is_empty(
   $$

@@ -1,5 +1,5 @@
--- Who may do what to care relationships and openings of charts. The ward: pia, a patient, is surrounded
--- by one person for each way to stand to her (tests.make_ward); omar is another patient.
+-- Who may do what to care relationships and openings of charts. The ward: pia, a patient, is
+-- surrounded by one person for each way to stand to her (tests.make_ward); omar is another patient.
 begin;
 select plan(228);
 
@@ -66,7 +66,7 @@ select is(tests.attempt('pia', $$
     select member_id from public.care_relationships where patient_id <> (select auth.uid())
   $$), 'nothing', 'care_relationships: and no other patient''s');
 
--- Openings of charts -------------------------------------------------------------------------------
+-- Openings of charts ------------------------------------------------------------------------------
 
 select is(tests.attempt(actor, statement), outcome, format('chart_sessions: %s of %s', verb, actor))
 from (values

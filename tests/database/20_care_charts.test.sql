@@ -1,5 +1,6 @@
--- Opening and closing charts, and what ends an opening. The ward: pia, a patient, is surrounded by one
--- person for each way to stand to her (tests.make_ward); her record is Scan, Genes is sensitive.
+-- Opening and closing charts, and what ends an opening. The ward: pia, a patient, is surrounded by
+-- one person for each way to stand to her (tests.make_ward); her record is Scan, Genes is
+-- sensitive.
 begin;
 select plan(132);
 
@@ -171,7 +172,7 @@ select is((select closed_at from public.chart_sessions where id = (select id fro
   'and changes nothing');
 select is(pg_temp.reads('doc_closed'), 'Genes, Scan', 'another''s opening stays');
 
--- What ends an opening without closing it ------------------------------------------------------------
+-- What ends an opening without closing it ---------------------------------------------------------
 
 create function pg_temp.without(p_change text, p_handle text) returns text language plpgsql as $$
 declare
@@ -230,7 +231,7 @@ select is(pg_temp.call('pia', format('public.set_care_scopes(%L, %L)',
   'the patient narrows the scopes');
 select is(pg_temp.reads('carer_sensitive'), 'Scan', 'the chart that is open shows less at once');
 
--- Ending care closes charts that stand on it ---------------------------------------------------------
+-- Ending care closes charts that stand on it ------------------------------------------------------
 
 insert into public.chart_sessions (patient_id, viewer_id, purpose, expires_at)
 values (tests.id('pia'), tests.id('doc'), 'emergency', now() + interval '30 minutes');

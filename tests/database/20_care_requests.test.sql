@@ -1,6 +1,7 @@
--- Asking for care, answering, narrowing, ending. Pia and omar are patients; doc and dora are verified
--- doctors, undoc is not; cora and cleo are caregivers; locke is a patient, dark a doctor and cody a
--- caregiver whose accounts are locked; ada is an administrator; guest signed in anonymously.
+-- Asking for care, answering, narrowing, ending. Pia and omar are patients; doc and dora are
+-- verified doctors, undoc is not; cora and cleo are caregivers; locke is a patient, dark a doctor
+-- and cody a caregiver whose accounts are locked; ada is an administrator; guest signed in
+-- anonymously.
 begin;
 select plan(134);
 
@@ -234,7 +235,7 @@ select is(pg_temp.call('pia', format('set_care_scopes(%L, %L)', pg_temp.care_id(
   '{records}')),
   'PT404 not_found', 'what has ended has no scopes to set');
 
--- A patient appoints -------------------------------------------------------------------------------
+-- A patient appoints ------------------------------------------------------------------------------
 
 select is(pg_temp.call('pia', $$request_care(tests.id('cora'), 'caregiver', '{records}')$$), 'done',
   'a patient appoints, also who was there before');

@@ -1,7 +1,7 @@
--- Who may do what to records, their contents and their shares. The ward: pia, a patient, is surrounded by
--- one person for each way to stand to her (tests.make_ward). Of her records Genes is sensitive, Old is
--- deleted, Note was added by doc and Letter by doc_closed; Scan is shared. Bill is omar's. Draft and
--- Finding, which doc added, have no contents yet.
+-- Who may do what to records, their contents and their shares. The ward: pia, a patient, is
+-- surrounded by one person for each way to stand to her (tests.make_ward). Of her records Genes is
+-- sensitive, Old is deleted, Note was added by doc and Letter by doc_closed; Scan is shared. Bill
+-- is omar's. Draft and Finding, which doc added, have no contents yet.
 begin;
 select plan(741);
 
@@ -210,7 +210,7 @@ cross join lateral (values
   ('delete', 'delete from public.medical_record_shares', '42501 grant')
 ) as v (verb, statement, outcome);
 
--- Tables that nobody reads -------------------------------------------------------------------------
+-- Tables that nobody reads ------------------------------------------------------------------------
 
 select is(tests.attempt(actor, replace(statement, 'TABLE', name)), '42501 grant',
   format('%s: %s', actor, replace(statement, 'TABLE', name)))
@@ -296,7 +296,7 @@ cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'delete
 
 select is(tests.state(), (select state from before), 'no attempt has changed anything');
 
--- Rules behind the grants and the functions --------------------------------------------------------
+-- Rules behind the grants and the functions -------------------------------------------------------
 
 -- Were the columns open by mistake, the policies would still keep a row with its patient.
 grant update (patient_id) on public.medical_records,

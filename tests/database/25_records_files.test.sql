@@ -1,6 +1,7 @@
--- Files in Storage, as policies on storage.objects decide: avatars belong to the owner of the folder, and
--- medical records to nobody, since the function `records` signs each transfer. Pia and omar are patients,
--- doc has pia's chart open, kim has a share of her record; guest signed in anonymously.
+-- Files in Storage, as policies on storage.objects decide: avatars belong to the owner of the
+-- folder, and medical records to nobody, since the function `records` signs each transfer. Pia and
+-- omar are patients, doc has pia's chart open, kim has a share of her record; guest signed in
+-- anonymously.
 begin;
 select plan(95);
 

@@ -1,5 +1,6 @@
--- Importing FHIR resources, as the function `records` does after it has read a bundle. The ward stands
--- around pia (tests.make_ward); rao is a patient whose registry row is filled, new one whose is empty.
+-- Importing FHIR resources, as the function `records` does after it has read a bundle. The ward
+-- stands around pia (tests.make_ward); rao is a patient whose registry row is filled, new one whose
+-- is empty.
 begin;
 select plan(116);
 
@@ -168,7 +169,7 @@ select isnt((select deleted_at from public.medical_records where source_id = 'C/
   and patient_id = tests.id('pia')), null,
   'and it stays deleted');
 
--- Bad rows: the whole import is refused ------------------------------------------------------------
+-- Bad rows: the whole import is refused -----------------------------------------------------------
 
 create temp table clean as select tests.state() as state;
 create function pg_temp.bad(p_key text, p_value text) returns jsonb language sql as $$

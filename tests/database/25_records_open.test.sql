@@ -1,5 +1,6 @@
--- Opening one record, and who_can_see: on which ground somebody reads, what the patient is told of it.
--- The ward stands around pia (tests.make_ward); Scan is shared, Genes is sensitive, Old is deleted.
+-- Opening one record, and who_can_see: on which ground somebody reads, what the patient is told of
+-- it. The ward stands around pia (tests.make_ward); Scan is shared, Genes is sensitive, Old is
+-- deleted.
 begin;
 select plan(140);
 
@@ -8,7 +9,7 @@ update public.medical_records set file_name = 'scan.pdf', file_type = 'applicati
   file_size = 9, file_sha256 = repeat('a', 64)
 where title = 'Scan';
 
--- open_medical_record ------------------------------------------------------------------------------
+-- open_medical_record -----------------------------------------------------------------------------
 
 create temp table before as select tests.state() as state;
 select is(tests.attempt(actor, format(
@@ -81,7 +82,7 @@ select is(pg_temp.purpose('carer', 'Genes'), 'share', 'one beyond them by its sh
 update public.chart_sessions set closed_at = now() where viewer_id = tests.id('carer');
 select is(pg_temp.purpose('carer', 'Scan'), 'share', 'without a chart the share is the ground');
 
--- who_can_see --------------------------------------------------------------------------------------
+-- who_can_see -------------------------------------------------------------------------------------
 
 select is(tests.attempt(actor,
   format('select count(*) > 0 from public.who_can_see(tests.id(%L))', patient)), outcome,

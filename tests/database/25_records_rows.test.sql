@@ -1,6 +1,6 @@
 -- What becomes of records: who adds what, what the database notes of it, values that are refused,
--- deletion and restoration, and the copies that contents keep. Pia is a patient; doc has her chart open,
--- carer too, without the scope sensitive; rae has a share of Scan.
+-- deletion and restoration, and the copies that contents keep. Pia is a patient; doc has her chart
+-- open, carer too, without the scope sensitive; rae has a share of Scan.
 begin;
 select plan(71);
 

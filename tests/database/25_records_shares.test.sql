@@ -1,5 +1,5 @@
--- Sharing single records: making, reading, giving up, revoking, expiry. Pia and omar are patients; rae,
--- ron and rex are whom pia shares with, locke's account is locked; doc has pia's chart open.
+-- Sharing single records: making, reading, giving up, revoking, expiry. Pia and omar are patients;
+-- rae, ron and rex are whom pia shares with, locke's account is locked; doc has pia's chart open.
 begin;
 select plan(98);
 
@@ -46,7 +46,7 @@ create temp view shares as
   from public.medical_record_shares as s join public.medical_records as m on m.id = s.record_id,
     tests.names() as names;
 
--- Who may share what with whom ---------------------------------------------------------------------
+-- Who may share what with whom --------------------------------------------------------------------
 
 create temp table before as select tests.state() as state;
 select is(tests.attempt(actor, format('select public.%s is not null', call)), outcome,
@@ -87,7 +87,7 @@ from (values
 ) as m (actor, call, outcome);
 select is(tests.state(), (select state from before), 'none of which shares anything');
 
--- Making and reading -------------------------------------------------------------------------------
+-- Making and reading ------------------------------------------------------------------------------
 
 select is(pg_temp.call('pia', pg_temp.share('Scan', 'rae')), 'done',
   'the patient shares for viewing');

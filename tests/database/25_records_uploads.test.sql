@@ -1,6 +1,6 @@
--- Files of records: announcing, completing, rejecting, downloading. The function `records` calls these as
--- the person, and completes or rejects as records_worker. The ward stands around pia (tests.make_ward);
--- Scan is shared, Note was added by doc and Letter by doc_closed.
+-- Files of records: announcing, completing, rejecting, downloading. The function `records` calls
+-- these as the person, and completes or rejects as records_worker. The ward stands around pia
+-- (tests.make_ward); Scan is shared, Note was added by doc and Letter by doc_closed.
 begin;
 select plan(152);
 
@@ -96,7 +96,7 @@ from (values
 ) as v (file, outcome);
 select is(tests.state(), (select state from before), 'none of which announces anything');
 
--- Announcing, completing -----------------------------------------------------------------------------
+-- Announcing, completing --------------------------------------------------------------------------
 
 create temp table uploads (name text, id uuid);
 grant select on uploads to public;

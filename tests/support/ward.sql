@@ -1,5 +1,5 @@
--- The ward: one patient and everybody around her, one person for each way to stand to her records, so
--- that access can be tested as a matrix. Follows scenes.sql.
+-- The ward: one patient and everybody around her, one person for each way to stand to her records,
+-- so that access can be tested as a matrix. Follows scenes.sql.
 
 create function tests.make_ward()
   returns void
