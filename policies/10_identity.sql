@@ -2,7 +2,8 @@
 --   profiles        authenticated  select  own row; administrators: every row
 --   profiles        authenticated  update  own row: display_name, avatar_path, bio, is_public,
 --                                          locale, timezone
---   patients        authenticated  select  own row; patients whose chart is open
+--   patients        authenticated  select  own row; patients whose chart is open (a caregiver: with
+--                                          the scope records)
 --   patients        authenticated  update  own row, every column but id, is_active, created_by
 --   doctors         authenticated  select  own row; administrators: every row
 --   account_grants  authenticated  select  own rows; administrators: every row
@@ -42,7 +43,7 @@ create policy patients_select_authenticated on public.patients
     (select private.session_is_live())
     and (
       id = (select auth.uid())
-      or id = any (array(select private.chart_patient_ids()))
+      or id = any (array(select private.chart_patient_ids('records')))
     )
   );
 

@@ -3,7 +3,8 @@
 --   medical_records          authenticated  insert  own; a doctor, under an open chart
 --   medical_records          authenticated  update  own; a doctor, those they added, chart open:
 --                                                   title, record_type, record_date, sensitivity
---   medical_record_contents  authenticated  select  own, of open charts; never by a share alone
+--   medical_record_contents  authenticated  select  own, of open charts, and of shared records that
+--                                                   the caller has opened (open_medical_record)
 --   medical_record_contents  authenticated  insert  as for update of the record
 --   medical_record_contents  authenticated  update  as for update of the record: description, metadata
 --   medical_record_shares    authenticated  select  of own records; live ones with oneself
@@ -92,11 +93,16 @@ create policy medical_record_contents_select_authenticated on public.medical_rec
     and (
       patient_id = (select auth.uid())
       or (
-        patient_id = any (array(select private.chart_patient_ids('records')))
-        and deleted_at is null
+        deleted_at is null
         and (
-          sensitivity = 'normal'
-          or patient_id = any (array(select private.chart_patient_ids('sensitive')))
+          record_id = any (array(select private.opened_record_ids()))
+          or (
+            patient_id = any (array(select private.chart_patient_ids('records')))
+            and (
+              sensitivity = 'normal'
+              or patient_id = any (array(select private.chart_patient_ids('sensitive')))
+            )
+          )
         )
       )
     )
@@ -160,6 +166,8 @@ create policy medical_record_shares_select_authenticated on public.medical_recor
 
 alter table private.record_uploads enable row level security;
 revoke all on table private.record_uploads from public, anon, authenticated, service_role;
+alter table private.record_openings enable row level security;
+revoke all on table private.record_openings from public, anon, authenticated, service_role;
 alter table private.patient_identifiers enable row level security;
 revoke all on table private.patient_identifiers from public, anon, authenticated, service_role;
 

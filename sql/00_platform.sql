@@ -73,7 +73,7 @@ as $$
 $$;
 comment on function private.make_cursor(jsonb) is 'Writes a sort key as a cursor.';
 
-create function private.read_cursor(p_cursor text, p_parts integer)
+create function private.read_cursor(p_cursor text, p_types text[])
   returns jsonb
   language plpgsql
   immutable
@@ -86,7 +86,14 @@ begin
     return null;
   end if;
   v_key := convert_from(decode(p_cursor, 'base64'), 'UTF8')::jsonb;
-  if jsonb_typeof(v_key) <> 'array' or jsonb_array_length(v_key) <> p_parts then
+  if jsonb_typeof(v_key) <> 'array'
+    or jsonb_array_length(v_key) <> cardinality(p_types)
+    or exists (
+      select 1
+      from unnest(p_types) with ordinality as t (name, position)
+      where not coalesce(pg_input_is_valid(v_key ->> (position - 1)::integer, name), false)
+    )
+  then
     raise data_exception;
   end if;
   return v_key;
@@ -96,8 +103,9 @@ exception
       detail = 'Cannot read p_cursor: pass the cursor of the last row of the page before';
 end;
 $$;
-comment on function private.read_cursor(text, integer) is
-  'Reads a cursor back as an array of `p_parts`; null for null. Errors: PT400 invalid_request.';
+comment on function private.read_cursor(text, text[]) is
+  'Reads a cursor back as an array whose parts can be cast to `p_types`, none of them null; null for '
+  'null. Errors: PT400 invalid_request.';
 
 create function private.require_page_size(p_limit integer)
   returns void
@@ -126,11 +134,11 @@ $$;
 comment on function private.like_escape(text) is 'Makes a text match itself in LIKE and ILIKE.';
 
 revoke execute on function
-  private.make_cursor(jsonb), private.read_cursor(text, integer), private.like_escape(text),
+  private.make_cursor(jsonb), private.read_cursor(text, text[]), private.like_escape(text),
   private.require_page_size(integer)
 from public, anon, service_role;
 grant execute on function
-  private.make_cursor(jsonb), private.read_cursor(text, integer), private.like_escape(text),
+  private.make_cursor(jsonb), private.read_cursor(text, text[]), private.like_escape(text),
   private.require_page_size(integer)
 to authenticated;
 

@@ -21,7 +21,9 @@ create table public.profiles (
   constraint profiles_role_check check (role in ('patient', 'caregiver', 'doctor', 'admin')),
   constraint profiles_display_name_check
     check (length(display_name) <= 80 and display_name = btrim(display_name) and display_name <> ''),
-  constraint profiles_avatar_path_check check (avatar_path like id::text || '/%'),
+  constraint profiles_avatar_path_check check (
+    avatar_path like id::text || '/%' and avatar_path !~ '\.\.' and length(avatar_path) <= 300
+  ),
   constraint profiles_bio_check check (length(bio) <= 500),
   constraint profiles_subscription_tier_check
     check (subscription_tier in ('free', 'plus', 'premium')),
@@ -253,6 +255,42 @@ comment on function private.require_live_session() is
 revoke execute on function private.require_live_session() from public, anon, service_role;
 grant execute on function private.require_live_session() to authenticated;
 
+create function private.is_permanent(p_user_id uuid)
+  returns boolean
+  language sql
+  stable
+  security definer -- auth.users is not readable by the caller
+  set search_path = ''
+as $$
+  select exists (select 1 from auth.users as u where u.id = p_user_id and not u.is_anonymous)
+$$;
+comment on function private.is_permanent(uuid) is
+  'Whether an account has an address or another way to be signed in to again; anonymous ones have not, '
+  'and take no part in care and sharing.';
+revoke execute on function private.is_permanent(uuid) from public, anon, authenticated, service_role;
+
+create function private.require_permanent_account()
+  returns uuid
+  language plpgsql
+  stable
+  security definer -- is_permanent is for definer functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if not private.is_permanent(v_caller) then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'Anonymous accounts may not do this: add an address first';
+  end if;
+  return v_caller;
+end;
+$$;
+comment on function private.require_permanent_account() is
+  'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anonymous accounts.';
+revoke execute on function private.require_permanent_account()
+  from public, anon, authenticated, service_role;
+
 create function private.is_admin()
   returns boolean
   language plpgsql
@@ -451,7 +489,7 @@ create table private.sign_in_failures (
 
   primary key (user_id, method),
   constraint sign_in_failures_method_check check (method in ('password', 'mfa')),
-  constraint sign_in_failures_failures_check check (failures between 1 and 5)
+  constraint sign_in_failures_failures_check check (failures between 0 and 5)
 );
 comment on table private.sign_in_failures is
   'Failed attempts of an account within 300 seconds of the first. Not PHI.';
@@ -470,11 +508,19 @@ declare
   v_valid constant boolean := (p_event ->> 'valid')::boolean;
   v_failures integer;
 begin
-  -- Attempts at once wait for each other here, or at the insert below.
-  select f.failures into v_failures
-  from private.sign_in_failures as f
-  where f.user_id = v_user and f.method = v_method and f.window_started_at > now() - v_window
-  for update;
+  -- The row is made and locked before anything is decided, so that attempts at once are counted one
+  -- after the other.
+  insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
+  values (v_user, v_method, 0, clock_timestamp())
+  on conflict (user_id, method) do update set
+    failures = case
+      when f.window_started_at > clock_timestamp() - v_window then f.failures else 0
+    end,
+    window_started_at = case
+      when f.window_started_at > clock_timestamp() - v_window then f.window_started_at
+      else clock_timestamp()
+    end
+  returning f.failures into v_failures;
 
   -- A right password within the refused time counts for nothing, or guessing would go on.
   if v_failures >= v_limit then
@@ -487,17 +533,8 @@ begin
   if v_valid then
     delete from private.sign_in_failures as f where f.user_id = v_user and f.method = v_method;
   else
-    insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
-    values (v_user, v_method, 1, now())
-    on conflict (user_id, method) do update set
-      failures = case
-        when f.window_started_at > now() - v_window then least(f.failures + 1, v_limit)
-        else 1
-      end,
-      window_started_at = case
-        when f.window_started_at > now() - v_window then f.window_started_at
-        else now()
-      end;
+    update private.sign_in_failures as f set failures = f.failures + 1
+    where f.user_id = v_user and f.method = v_method;
   end if;
   return jsonb_build_object('decision', 'continue');
 end;
@@ -523,7 +560,7 @@ create function private.request_doctor_verification(
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_live_session();
+  v_caller constant uuid := private.require_permanent_account();
 begin
   insert into public.doctors as d (id, license_number, specialty, organization)
   values (
@@ -565,7 +602,8 @@ $$;
 comment on function public.request_doctor_verification(text, text, text) is
   'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. '
   'Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 '
-  'unauthenticated, PT409 already_answered when verified already.';
+  'unauthenticated, PT403 forbidden for anonymous accounts, PT409 already_answered when verified '
+  'already.';
 revoke execute on function public.request_doctor_verification(text, text, text)
   from public, anon, service_role;
 grant execute on function public.request_doctor_verification(text, text, text) to authenticated;
@@ -678,17 +716,19 @@ as $$
 declare
   v_caller constant uuid := private.require_live_session();
 begin
+  -- The profile first: whoever gives this account something at the same moment locks it, too, and
+  -- either comes before, and is ended here, or after, and finds the account closed.
+  update public.profiles set is_active = false, is_public = false where id = v_caller;
   update public.medical_record_shares as s set revoked_at = now()
   where (s.patient_id = v_caller or s.shared_with_id = v_caller)
     and s.revoked_at is null and s.expires_at > now();
-  update public.chart_sessions as c set closed_at = now()
-  where (c.patient_id = v_caller or c.viewer_id = v_caller)
-    and c.closed_at is null and c.expires_at > now();
   update public.care_relationships as r
   set status = 'ended', ends_at = now(), ended_reason = 'The account was closed'
   where (r.patient_id = v_caller or r.member_id = v_caller)
     and r.status in ('requested', 'active');
-  update public.profiles set is_active = false, is_public = false where id = v_caller;
+  update public.chart_sessions as c set closed_at = now()
+  where (c.patient_id = v_caller or c.viewer_id = v_caller)
+    and c.closed_at is null and c.expires_at > now();
   perform private.write_audit('close_account', 'profile', v_caller, null);
   delete from auth.sessions as s where s.user_id = v_caller;
 end;
@@ -833,7 +873,7 @@ create function public.search_patients(
 as $$
 #variable_conflict use_column
 declare
-  v_after constant jsonb := private.read_cursor(p_cursor, 3);
+  v_after constant jsonb := private.read_cursor(p_cursor, array['text', 'text', 'uuid']);
 begin
   perform private.require_live_session();
   perform private.require_page_size(p_limit);

@@ -69,6 +69,9 @@ create trigger audit_events_append_only
 create trigger audit_events_no_truncate
   before truncate on public.audit_events
   for each statement execute function private.refuse_change();
+-- Also for a session that plays the replica, where ordinary triggers sleep.
+alter table public.audit_events enable always trigger audit_events_append_only;
+alter table public.audit_events enable always trigger audit_events_no_truncate;
 
 -- Partitions -------------------------------------------------------------------------------------
 -- They live in `private`, where the API does not look, and are closed all the same: a partition takes
@@ -82,6 +85,8 @@ revoke all on table private.audit_events_default from public, anon, authenticate
 create trigger audit_events_default_no_truncate
   before truncate on private.audit_events_default
   for each statement execute function private.refuse_change();
+alter table private.audit_events_default
+  enable always trigger audit_events_default_no_truncate;
 
 create function private.ensure_month_partitions(p_parent regclass, p_months_ahead integer default 3)
   returns void
@@ -92,6 +97,8 @@ declare
   v_month date;
   v_name text;
 begin
+  -- Two at once would both find a month missing.
+  perform pg_advisory_xact_lock(hashtextextended('private.ensure_month_partitions', 0));
   for v_month in
     select generate_series(
       date_trunc('month', now() at time zone 'UTC'),
@@ -118,6 +125,9 @@ begin
         'create trigger %I before truncate on private.%I
          for each statement execute function private.refuse_change()',
         v_name || '_no_truncate', v_name
+      );
+      execute format(
+        'alter table private.%I enable always trigger %I', v_name, v_name || '_no_truncate'
       );
       execute format(
         'comment on table private.%I is %L',
@@ -370,6 +380,8 @@ as $$
       when 'medical_record' then 'a record'
       when 'medical_record_content' then 'the contents of a record'
       when 'medical_record_share' then 'a share of a record'
+      when 'record_upload' then 'an upload of a file'
+      when 'patient_identifier' then 'your id in another system'
       when 'care_relationship' then 'a care relationship with you'
       when 'chart_session' then 'an opening of your chart'
       else 'a ' || replace(p_resource_type, '_', ' ')
@@ -406,6 +418,7 @@ as $$
   left join public.profiles as p on p.id = a.actor_id
   where a.patient_id = (select auth.uid())
     and a.actor_id <> a.patient_id
+    and (select private.session_is_live())
     and (p_after is null or (a.occurred_at, a.id) < (p_after, p_after_id))
   order by a.occurred_at desc, a.id desc
   limit p_limit
@@ -436,7 +449,7 @@ create function public.my_access_log(p_limit integer default 20, p_cursor text d
 as $$
 #variable_conflict use_column
 declare
-  v_after constant jsonb := private.read_cursor(p_cursor, 2);
+  v_after constant jsonb := private.read_cursor(p_cursor, array['timestamptz', 'bigint']);
 begin
   perform private.require_live_session();
   perform private.require_page_size(p_limit);

@@ -188,7 +188,7 @@ comment on function private.treated_patient_ids() is
 revoke execute on function private.treated_patient_ids() from public, anon, service_role;
 grant execute on function private.treated_patient_ids() to authenticated;
 
-create function private.chart_patient_ids(p_scope text default null)
+create function private.chart_patient_ids(p_scope text)
   returns setof uuid
   language plpgsql
   stable
@@ -200,13 +200,12 @@ begin
   return query
     select c.patient_id
     from private.open_charts() as c
-    where c.scopes is null or p_scope is null or p_scope = any (c.scopes);
+    where c.scopes is null or p_scope = any (c.scopes);
 end;
 $$;
 comment on function private.chart_patient_ids(text) is
   'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a '
-  'caregiver''s where the patient gave that scope. Without a scope: whatever the scopes, which is '
-  'enough for the registry.';
+  'caregiver''s where the patient gave that scope.';
 revoke execute on function private.chart_patient_ids(text) from public, anon, service_role;
 grant execute on function private.chart_patient_ids(text) to authenticated;
 
@@ -244,7 +243,7 @@ create function private.request_care(
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_live_session();
+  v_caller constant uuid := private.require_permanent_account();
   v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
   v_scopes constant text[] := case
     when p_kind = 'doctor' then '{}'
@@ -261,6 +260,12 @@ begin
       detail = 'Cannot request care of oneself';
   end if;
 
+  -- Neither account closes between the checks below and the new row.
+  perform 1 from public.profiles as p
+    where p.id in (v_caller, p_member_or_patient_id) and p.is_active
+    order by p.id
+    for share;
+
   if v_caller_role = p_kind then
     -- A doctor or caregiver asks; the patient will answer.
     if p_kind = 'doctor' and not private.is_verified_doctor() then
@@ -269,7 +274,7 @@ begin
     end if;
     perform 1 from public.patients as t
       join public.profiles as p on p.id = t.id
-      where t.id = p_member_or_patient_id and p.is_active;
+      where t.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id);
     if not found then
       raise exception using errcode = 'PT404', message = 'not_found',
         detail = 'No patient with this id';
@@ -289,7 +294,8 @@ begin
     end if;
     perform 1 from public.profiles as p
       left join public.doctors as d on d.id = p.id
-      where p.id = p_member_or_patient_id and p.is_active and p.role = p_kind
+      where p.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id)
+        and p.role = p_kind
         and (p_kind <> 'doctor' or d.verified_at is not null);
     if not found then
       -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.

@@ -119,7 +119,7 @@ create table public.medical_record_contents (
 );
 comment on table public.medical_record_contents is
   'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a '
-  'record is shared with may list it, but reads its contents through open_medical_record only.';
+  'record is shared with may list it, but reads its contents only after open_medical_record.';
 comment on column public.medical_record_contents.patient_id is
   'Copied from the record by trigger, so that policies need no join.';
 comment on column public.medical_record_contents.sensitivity is 'Copied from the record by trigger.';
@@ -148,7 +148,16 @@ begin
   select r.patient_id, r.sensitivity, r.deleted_at
   into new.patient_id, new.sensitivity, new.deleted_at
   from public.medical_records as r
-  where r.id = new.record_id;
+  where r.id = new.record_id
+  -- Whoever marks or deletes the record at this moment comes before or after, never between.
+  for share;
+  if not found then
+    -- One that the caller may read, yet not change, cannot be locked: the policy refuses the row.
+    select r.patient_id, r.sensitivity, r.deleted_at
+    into new.patient_id, new.sensitivity, new.deleted_at
+    from public.medical_records as r
+    where r.id = new.record_id;
+  end if;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
@@ -164,6 +173,31 @@ create trigger medical_record_contents_copy_record
   before insert on public.medical_record_contents
   for each row when (new.patient_id is null) -- an import brings the copies itself
   execute function private.copy_record_to_contents();
+
+create function private.keep_sensitive_mark()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'PT403', message = 'forbidden',
+    detail = 'Only the patient takes back that a record is sensitive';
+end;
+$$;
+comment on function private.keep_sensitive_mark() is
+  'Trigger: refuses that somebody but the patient makes a sensitive record a normal one. Errors: '
+  'PT403 forbidden.';
+revoke execute on function private.keep_sensitive_mark()
+  from public, anon, authenticated, service_role;
+
+create trigger medical_records_keep_sensitive_mark
+  before update of sensitivity on public.medical_records
+  for each row
+  when (
+    old.sensitivity = 'sensitive' and new.sensitivity = 'normal'
+    and auth.uid() is not null and auth.uid() <> old.patient_id
+  )
+  execute function private.keep_sensitive_mark();
 
 create function private.sync_record_contents()
   returns trigger
@@ -243,6 +277,7 @@ select private.audit_table(
 create table private.record_uploads (
   id uuid primary key default gen_random_uuid(),
   record_id uuid not null references public.medical_records (id) on delete cascade,
+  patient_id uuid not null references public.patients (id) on delete restrict,
   storage_path text not null unique,
   file_name text not null,
   file_type text not null,
@@ -275,20 +310,40 @@ comment on table private.record_uploads is
 create unique index record_uploads_one_completed on private.record_uploads (record_id)
   where completed_at is not null;
 create index record_uploads_record_id_idx on private.record_uploads (record_id, created_at desc);
+create index record_uploads_patient_id_idx on private.record_uploads (patient_id);
+select private.audit_table('private.record_uploads', 'record_upload', 'id', 'patient_id');
 
 create table private.patient_identifiers (
+  id uuid primary key default gen_random_uuid(),
   patient_id uuid not null references public.patients (id) on delete cascade,
   system text not null,
   value text not null,
   created_at timestamptz not null default now(),
 
-  primary key (patient_id, system),
+  constraint patient_identifiers_system_key unique (patient_id, system),
   constraint patient_identifiers_system_check check (length(system) between 1 and 500),
   constraint patient_identifiers_value_check check (length(value) between 1 and 500)
 );
 comment on table private.patient_identifiers is
   'Who a patient is in a system that bundles were imported from: the id of its FHIR Patient. PHI. '
   'A later bundle of that system about another id is refused as somebody else''s.';
+
+select private.audit_table(
+  'private.patient_identifiers', 'patient_identifier', 'id', 'patient_id'
+);
+
+create table private.record_openings (
+  viewer_id uuid not null references public.profiles (id) on delete cascade,
+  record_id uuid not null references public.medical_records (id) on delete cascade,
+  opened_at timestamptz not null,
+
+  primary key (viewer_id, record_id)
+);
+comment on table private.record_openings is
+  'When somebody last opened a record that is shared with them, which the audit trail says for good. '
+  'PHI. Opens its contents to them for 60 minutes, while the share is live.';
+
+create index record_openings_record_id_idx on private.record_openings (record_id);
 
 -- Helpers for policies ---------------------------------------------------------------------------
 
@@ -346,6 +401,37 @@ comment on function private.shared_record_ids() is 'Records that are shared with
 revoke execute on function private.shared_record_ids() from public, anon, service_role;
 grant execute on function private.shared_record_ids() to authenticated;
 
+create function private.opened_record_ids()
+  returns setof uuid
+  language plpgsql -- not sql: its plan is kept
+  stable
+  security definer -- record_openings is not readable by the caller
+  set search_path = ''
+as $$
+declare
+  v_claims constant jsonb := auth.jwt();
+begin
+  return query
+    select o.record_id
+    from private.live_account(v_claims) as l
+    join public.medical_record_shares as s
+      on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now()
+    join private.record_openings as o
+      on o.viewer_id = l.id and o.record_id = s.record_id
+    -- By this share: with one that has ended ended what was opened by it.
+    where o.opened_at >= s.created_at
+      -- Not in the transaction that opens: an error in it would take the audit row back, and could
+      -- carry what it read.
+      and o.opened_at < now()
+      and o.opened_at > now() - interval '60 minutes';
+end;
+$$;
+comment on function private.opened_record_ids() is
+  'Records that are shared with the caller now, and that they have opened by that share within 60 '
+  'minutes, in an earlier transaction.';
+revoke execute on function private.opened_record_ids() from public, anon, service_role;
+grant execute on function private.opened_record_ids() to authenticated;
+
 create function private.added_record_ids()
   returns setof uuid
   language sql
@@ -394,7 +480,13 @@ begin
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot share a record with oneself';
   end if;
-  perform 1 from public.profiles as p where p.id = p_shared_with_id and p.is_active;
+  -- Neither account closes between this check and the new share.
+  perform 1 from public.profiles as p
+    where p.id in (v_caller, p_shared_with_id) and p.is_active
+    order by p.id
+    for share;
+  perform 1 from public.profiles as p
+    where p.id = p_shared_with_id and p.is_active and private.is_permanent(p.id);
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
   end if;
@@ -491,9 +583,6 @@ create function private.open_medical_record(p_record_id uuid)
     record_date date,
     source text,
     sensitivity text,
-    description text,
-    fhir jsonb,
-    metadata jsonb,
     file_name text,
     file_type text,
     file_size bigint,
@@ -501,7 +590,7 @@ create function private.open_medical_record(p_record_id uuid)
     may_download boolean
   )
   language plpgsql
-  security definer -- a share does not open medical_record_contents to its recipient
+  security definer -- writes the opening, which no caller may
   set search_path = ''
 as $$
 #variable_conflict use_column
@@ -519,13 +608,17 @@ begin
     perform private.write_audit('open_record', 'medical_record', p_record_id, v_patient_id,
       case when v_ground like 'share%' then 'share' end);
   end if;
+  if v_ground like 'share%' then
+    insert into private.record_openings as o (viewer_id, record_id, opened_at)
+    values (v_caller, p_record_id, now())
+    on conflict (viewer_id, record_id) do update set opened_at = excluded.opened_at;
+  end if;
   return query
     select
       r.id, r.patient_id, r.title, r.record_type, r.record_date, r.source, r.sensitivity,
-      c.description, c.fhir, coalesce(c.metadata, '{}'), r.file_name, r.file_type, r.file_size,
-      r.file_sha256, r.file_name is not null and v_ground <> 'share_view'
+      r.file_name, r.file_type, r.file_size, r.file_sha256,
+      r.file_name is not null and v_ground <> 'share_view'
     from public.medical_records as r
-    left join public.medical_record_contents as c on c.record_id = r.id
     where r.id = p_record_id;
 end;
 $$;
@@ -578,9 +671,6 @@ create function public.open_medical_record(p_record_id uuid)
     record_date date,
     source text,
     sensitivity text,
-    description text,
-    fhir jsonb,
-    metadata jsonb,
     file_name text,
     file_type text,
     file_size bigint,
@@ -591,14 +681,16 @@ create function public.open_medical_record(p_record_id uuid)
   set search_path = ''
 as $$
   select
-    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity,
-    o.description, o.fhir, o.metadata, o.file_name, o.file_type, o.file_size, o.file_sha256,
-    o.may_download
+    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity, o.file_name,
+    o.file_type, o.file_size, o.file_sha256, o.may_download
   from private.open_medical_record(p_record_id) as o
 $$;
 comment on function public.open_medical_record(uuid) is
-  'One record with its contents, for its patient, under an open chart, or by a live share; anyone '
-  'but the patient leaves an audit row. Errors: PT401 unauthenticated, PT404 not_found.';
+  'Opens one record: for its patient, under an open chart, or by a live share; anyone but the patient '
+  'leaves an audit row. By a share this comes before its contents: medical_record_contents shows them '
+  'from the next request on, for 60 minutes, while the share is live. They are not in this answer, '
+  'because an error on the way out would take the audit row back. Errors: PT401 unauthenticated, '
+  'PT404 not_found.';
 revoke execute on function public.open_medical_record(uuid) from public, anon, service_role;
 grant execute on function public.open_medical_record(uuid) to authenticated;
 
@@ -705,10 +797,12 @@ begin
       detail = 'The record has its file already';
   end if;
   insert into private.record_uploads (
-    record_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by, expires_at
+    record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
+    expires_at
   )
   values (
     p_record_id,
+    v_patient_id,
     format('%s/%s/%s', v_patient_id, p_record_id, gen_random_uuid()),
     p_file_name, p_file_type, p_file_size, p_file_sha256, v_caller, now() + interval '10 minutes'
   )
@@ -840,7 +934,7 @@ create function private.authorize_record_download(p_record_id uuid)
     file_sha256 text
   )
   language plpgsql
-  security definer -- a share does not open medical_record_contents to its recipient
+  security definer -- decides and logs for callers who may not read the contents, where the path is
   set search_path = ''
 as $$
 #variable_conflict use_column
@@ -985,6 +1079,13 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
   end if;
+  if exists (
+    select 1 from jsonb_to_recordset(p_rows) as r (source_id text)
+    group by r.source_id having count(*) > 1
+  ) then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A source id stands twice among the rows';
+  end if;
   if p_patient is not null then
     perform private.merge_imported_patient(p_patient_id, p_source_system, p_patient);
   end if;
@@ -998,11 +1099,12 @@ begin
     ), compared as materialized (
       select
         i.source_id, i.record_type, i.title, i.record_date, i.fhir,
-        -- A patient may have marked it sensitive; an import never takes that back.
-        case when m.sensitivity = 'sensitive' then 'sensitive' else i.sensitivity end as sensitivity,
+        i.sensitivity,
         coalesce(m.id, gen_random_uuid()) as record_id,
         case
           when m.id is null then 'imported'
+          -- What the patient has deleted is theirs alone, and looks to others as if nothing were new.
+          when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
           when (i.record_type, i.title, i.record_date, i.fhir)
             is distinct from (m.record_type, m.title, m.record_date, c.fhir)
             or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
@@ -1034,7 +1136,9 @@ begin
         title = n.title,
         record_type = n.record_type,
         record_date = n.record_date,
-        sensitivity = n.sensitivity
+        -- A patient may have marked it sensitive, even while this runs; an import never takes that
+        -- back.
+        sensitivity = case when m.sensitivity = 'sensitive' then 'sensitive' else n.sensitivity end
       from compared as n
       where n.outcome = 'updated' and m.id = n.record_id
     ), updated_contents as (
@@ -1044,9 +1148,6 @@ begin
     )
     select n.source_id, n.outcome from compared as n;
 exception
-  when unique_violation then
-    raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'A source id stands twice among the rows';
   when check_violation or not_null_violation or data_exception then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A row has a title of 1 to 300 characters, a known record type, a date from 1880 on, '
@@ -1092,17 +1193,24 @@ as $$
       r.starts_at as since,
       r.ends_at as until
     from public.care_relationships as r
+    left join public.doctors as d on d.id = r.member_id
     where r.patient_id = p_patient_id and r.status = 'active'
       and (r.ends_at is null or r.ends_at > now())
+      and (r.kind = 'caregiver' or d.verified_at is not null)
     union all
     select
       c.viewer_id,
       'open_chart',
-      'Has your chart open for ' || replace(c.purpose, '_', ' '),
+      case c.purpose
+        when 'delegated' then 'Has your chart open as your caregiver'
+        else 'Has your chart open for ' || replace(c.purpose, '_', ' ')
+      end,
       c.opened_at,
       c.expires_at
     from public.chart_sessions as c
+    left join public.doctors as d on d.id = c.viewer_id
     where c.patient_id = p_patient_id and c.closed_at is null and c.expires_at > now()
+      and (c.purpose = 'delegated' or d.verified_at is not null)
     union all
     select
       s.shared_with_id,

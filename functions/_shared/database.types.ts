@@ -704,15 +704,12 @@ export type Database = {
       "open_medical_record": {
         Args: { "p_record_id": string };
         Returns: {
-          "description": string;
-          "fhir": Json;
           "file_name": string;
           "file_sha256": string;
           "file_size": number;
           "file_type": string;
           "id": string;
           "may_download": boolean;
-          "metadata": Json;
           "patient_id": string;
           "record_date": string;
           "record_type": string;

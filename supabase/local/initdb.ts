@@ -15,7 +15,14 @@ await new EmbeddedPostgres({
   password,
   authMethod: "scram-sha-256",
   createPostgresUser: Deno.uid() === 0,
-  initdbFlags: ["--encoding=UTF8", "--locale=C", "--no-sync"],
+  // The letters of every script, by the same rules on every machine.
+  initdbFlags: [
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+    "--no-sync",
+  ],
   onLog: () => {},
   onError: (error) => console.error(String(error)),
 }).initialise();

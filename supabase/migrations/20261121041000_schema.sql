@@ -5,12 +5,14 @@ SET local check_function_bodies = off;
 CREATE SCHEMA "private";
 
 CREATE TABLE "private"."patient_identifiers" (
+  "id"         uuid                     NOT NULL DEFAULT gen_random_uuid(),
   "patient_id" uuid                     NOT NULL,
   "system"     text                     NOT NULL,
   "value"      text                     NOT NULL,
   "created_at" timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (patient_id, system),
+  CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (id),
   CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 500))),
+  CONSTRAINT "patient_identifiers_system_key" UNIQUE (patient_id, system),
   CONSTRAINT "patient_identifiers_value_check" CHECK (((length(value) >= 1) AND (length(value) <= 500)))
 );
 
@@ -30,9 +32,20 @@ CREATE UNLOGGED TABLE "private"."rate_limits" (
 ALTER TABLE "private"."rate_limits"
   ENABLE ROW LEVEL SECURITY;
 
+CREATE TABLE "private"."record_openings" (
+  "viewer_id" uuid                     NOT NULL,
+  "record_id" uuid                     NOT NULL,
+  "opened_at" timestamp with time zone NOT NULL,
+  CONSTRAINT "record_openings_pkey" PRIMARY KEY (viewer_id, record_id)
+);
+
+ALTER TABLE "private"."record_openings"
+  ENABLE ROW LEVEL SECURITY;
+
 CREATE TABLE "private"."record_uploads" (
   "id"           uuid                     NOT NULL DEFAULT gen_random_uuid(),
   "record_id"    uuid                     NOT NULL,
+  "patient_id"   uuid                     NOT NULL,
   "storage_path" text                     NOT NULL,
   "file_name"    text                     NOT NULL,
   "file_type"    text                     NOT NULL,
@@ -61,7 +74,7 @@ CREATE TABLE "private"."sign_in_failures" (
   "method"            text                     NOT NULL,
   "failures"          integer                  NOT NULL,
   "window_started_at" timestamp with time zone NOT NULL,
-  CONSTRAINT "sign_in_failures_failures_check" CHECK (((failures >= 1) AND (failures <= 5))),
+  CONSTRAINT "sign_in_failures_failures_check" CHECK (((failures >= 0) AND (failures <= 5))),
   CONSTRAINT "sign_in_failures_method_check" CHECK ((method = ANY (ARRAY['password'::text, 'mfa'::text]))),
   CONSTRAINT "sign_in_failures_pkey" PRIMARY KEY (user_id, method)
 );
@@ -334,7 +347,7 @@ CREATE TABLE "public"."profiles" (
   "last_active_at"    timestamp with time zone,
   "created_at"        timestamp with time zone NOT NULL DEFAULT now(),
   "updated_at"        timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT "profiles_avatar_path_check" CHECK ((avatar_path ~~ ((id)::text || '/%'::text))),
+  CONSTRAINT "profiles_avatar_path_check" CHECK (((avatar_path ~~ ((id)::text || '/%'::text)) AND (avatar_path !~ '\.\.'::text) AND (length(avatar_path) <= 300))),
   CONSTRAINT "profiles_bio_check" CHECK ((length(bio) <= 500)),
   CONSTRAINT "profiles_display_name_check" CHECK (((length(display_name) <= 80) AND (display_name = btrim(display_name)) AND (display_name <> ''::text))),
   CONSTRAINT "profiles_locale_check" CHECK ((locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'::text)),
@@ -395,17 +408,24 @@ CREATE OR REPLACE FUNCTION private.access_grounds (
       r.starts_at as since,
       r.ends_at as until
     from public.care_relationships as r
+    left join public.doctors as d on d.id = r.member_id
     where r.patient_id = p_patient_id and r.status = 'active'
       and (r.ends_at is null or r.ends_at > now())
+      and (r.kind = 'caregiver' or d.verified_at is not null)
     union all
     select
       c.viewer_id,
       'open_chart',
-      'Has your chart open for ' || replace(c.purpose, '_', ' '),
+      case c.purpose
+        when 'delegated' then 'Has your chart open as your caregiver'
+        else 'Has your chart open for ' || replace(c.purpose, '_', ' ')
+      end,
       c.opened_at,
       c.expires_at
     from public.chart_sessions as c
+    left join public.doctors as d on d.id = c.viewer_id
     where c.patient_id = p_patient_id and c.closed_at is null and c.expires_at > now()
+      and (c.purpose = 'delegated' or d.verified_at is not null)
     union all
     select
       s.shared_with_id,
@@ -446,6 +466,8 @@ CREATE OR REPLACE FUNCTION private.access_summary (
       when 'medical_record' then 'a record'
       when 'medical_record_content' then 'the contents of a record'
       when 'medical_record_share' then 'a share of a record'
+      when 'record_upload' then 'an upload of a file'
+      when 'patient_identifier' then 'your id in another system'
       when 'care_relationship' then 'a care relationship with you'
       when 'chart_session' then 'an opening of your chart'
       else 'a ' || replace(p_resource_type, '_', ' ')
@@ -643,10 +665,12 @@ begin
       detail = 'The record has its file already';
   end if;
   insert into private.record_uploads (
-    record_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by, expires_at
+    record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
+    expires_at
   )
   values (
     p_record_id,
+    v_patient_id,
     format('%s/%s/%s', v_patient_id, p_record_id, gen_random_uuid()),
     p_file_name, p_file_type, p_file_size, p_file_sha256, v_caller, now() + interval '10 minutes'
   )
@@ -684,7 +708,7 @@ CREATE OR REPLACE FUNCTION private.changed_values (
 $function$;
 
 CREATE OR REPLACE FUNCTION private.chart_patient_ids (
-  p_scope text DEFAULT NULL::text
+  p_scope text
 )
   RETURNS SETOF uuid
   LANGUAGE plpgsql
@@ -697,7 +721,7 @@ begin
   return query
     select c.patient_id
     from private.open_charts() as c
-    where c.scopes is null or p_scope is null or p_scope = any (c.scopes);
+    where c.scopes is null or p_scope = any (c.scopes);
 end;
 $function$;
 
@@ -710,17 +734,19 @@ CREATE OR REPLACE FUNCTION private.close_account()
 declare
   v_caller constant uuid := private.require_live_session();
 begin
+  -- The profile first: whoever gives this account something at the same moment locks it, too, and
+  -- either comes before, and is ended here, or after, and finds the account closed.
+  update public.profiles set is_active = false, is_public = false where id = v_caller;
   update public.medical_record_shares as s set revoked_at = now()
   where (s.patient_id = v_caller or s.shared_with_id = v_caller)
     and s.revoked_at is null and s.expires_at > now();
-  update public.chart_sessions as c set closed_at = now()
-  where (c.patient_id = v_caller or c.viewer_id = v_caller)
-    and c.closed_at is null and c.expires_at > now();
   update public.care_relationships as r
   set status = 'ended', ends_at = now(), ended_reason = 'The account was closed'
   where (r.patient_id = v_caller or r.member_id = v_caller)
     and r.status in ('requested', 'active');
-  update public.profiles set is_active = false, is_public = false where id = v_caller;
+  update public.chart_sessions as c set closed_at = now()
+  where (c.patient_id = v_caller or c.viewer_id = v_caller)
+    and c.closed_at is null and c.expires_at > now();
   perform private.write_audit('close_account', 'profile', v_caller, null);
   delete from auth.sessions as s where s.user_id = v_caller;
 end;
@@ -829,7 +855,16 @@ begin
   select r.patient_id, r.sensitivity, r.deleted_at
   into new.patient_id, new.sensitivity, new.deleted_at
   from public.medical_records as r
-  where r.id = new.record_id;
+  where r.id = new.record_id
+  -- Whoever marks or deletes the record at this moment comes before or after, never between.
+  for share;
+  if not found then
+    -- One that the caller may read, yet not change, cannot be locked: the policy refuses the row.
+    select r.patient_id, r.sensitivity, r.deleted_at
+    into new.patient_id, new.sensitivity, new.deleted_at
+    from public.medical_records as r
+    where r.id = new.record_id;
+  end if;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
@@ -942,6 +977,8 @@ declare
   v_month date;
   v_name text;
 begin
+  -- Two at once would both find a month missing.
+  perform pg_advisory_xact_lock(hashtextextended('private.ensure_month_partitions', 0));
   for v_month in
     select generate_series(
       date_trunc('month', now() at time zone 'UTC'),
@@ -968,6 +1005,9 @@ begin
         'create trigger %I before truncate on private.%I
          for each statement execute function private.refuse_change()',
         v_name || '_no_truncate', v_name
+      );
+      execute format(
+        'alter table private.%I enable always trigger %I', v_name, v_name || '_no_truncate'
       );
       execute format(
         'comment on table private.%I is %L',
@@ -1080,6 +1120,13 @@ begin
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
   end if;
+  if exists (
+    select 1 from jsonb_to_recordset(p_rows) as r (source_id text)
+    group by r.source_id having count(*) > 1
+  ) then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A source id stands twice among the rows';
+  end if;
   if p_patient is not null then
     perform private.merge_imported_patient(p_patient_id, p_source_system, p_patient);
   end if;
@@ -1093,11 +1140,12 @@ begin
     ), compared as materialized (
       select
         i.source_id, i.record_type, i.title, i.record_date, i.fhir,
-        -- A patient may have marked it sensitive; an import never takes that back.
-        case when m.sensitivity = 'sensitive' then 'sensitive' else i.sensitivity end as sensitivity,
+        i.sensitivity,
         coalesce(m.id, gen_random_uuid()) as record_id,
         case
           when m.id is null then 'imported'
+          -- What the patient has deleted is theirs alone, and looks to others as if nothing were new.
+          when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
           when (i.record_type, i.title, i.record_date, i.fhir)
             is distinct from (m.record_type, m.title, m.record_date, c.fhir)
             or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
@@ -1129,7 +1177,9 @@ begin
         title = n.title,
         record_type = n.record_type,
         record_date = n.record_date,
-        sensitivity = n.sensitivity
+        -- A patient may have marked it sensitive, even while this runs; an import never takes that
+        -- back.
+        sensitivity = case when m.sensitivity = 'sensitive' then 'sensitive' else n.sensitivity end
       from compared as n
       where n.outcome = 'updated' and m.id = n.record_id
     ), updated_contents as (
@@ -1139,9 +1189,6 @@ begin
     )
     select n.source_id, n.outcome from compared as n;
 exception
-  when unique_violation then
-    raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'A source id stands twice among the rows';
   when check_violation or not_null_violation or data_exception then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A row has a title of 1 to 300 characters, a known record type, a date from 1880 on, '
@@ -1161,6 +1208,18 @@ begin
     and exists (select 1 from public.profiles as p where p.id = auth.uid() and p.role = 'admin')
     and private.session_is_live();
 end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.is_permanent (
+  p_user_id uuid
+)
+  RETURNS boolean
+  LANGUAGE sql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  select exists (select 1 from auth.users as u where u.id = p_user_id and not u.is_anonymous)
 $function$;
 
 CREATE OR REPLACE FUNCTION private.is_timezone (
@@ -1195,6 +1254,17 @@ begin
     join public.doctors as d on d.id = p.id
     where p.id = auth.uid() and p.role = 'doctor' and d.verified_at is not null
   );
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.keep_sensitive_mark()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SET search_path TO ''
+  AS $function$
+begin
+  raise exception using errcode = 'PT403', message = 'forbidden',
+    detail = 'Only the patient takes back that a record is sensitive';
 end;
 $function$;
 
@@ -1236,11 +1306,19 @@ declare
   v_valid constant boolean := (p_event ->> 'valid')::boolean;
   v_failures integer;
 begin
-  -- Attempts at once wait for each other here, or at the insert below.
-  select f.failures into v_failures
-  from private.sign_in_failures as f
-  where f.user_id = v_user and f.method = v_method and f.window_started_at > now() - v_window
-  for update;
+  -- The row is made and locked before anything is decided, so that attempts at once are counted one
+  -- after the other.
+  insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
+  values (v_user, v_method, 0, clock_timestamp())
+  on conflict (user_id, method) do update set
+    failures = case
+      when f.window_started_at > clock_timestamp() - v_window then f.failures else 0
+    end,
+    window_started_at = case
+      when f.window_started_at > clock_timestamp() - v_window then f.window_started_at
+      else clock_timestamp()
+    end
+  returning f.failures into v_failures;
 
   -- A right password within the refused time counts for nothing, or guessing would go on.
   if v_failures >= v_limit then
@@ -1253,17 +1331,8 @@ begin
   if v_valid then
     delete from private.sign_in_failures as f where f.user_id = v_user and f.method = v_method;
   else
-    insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
-    values (v_user, v_method, 1, now())
-    on conflict (user_id, method) do update set
-      failures = case
-        when f.window_started_at > now() - v_window then least(f.failures + 1, v_limit)
-        else 1
-      end,
-      window_started_at = case
-        when f.window_started_at > now() - v_window then f.window_started_at
-        else now()
-      end;
+    update private.sign_in_failures as f set failures = f.failures + 1
+    where f.user_id = v_user and f.method = v_method;
   end if;
   return jsonb_build_object('decision', 'continue');
 end;
@@ -1394,6 +1463,7 @@ CREATE OR REPLACE FUNCTION private.my_access_log (
   left join public.profiles as p on p.id = a.actor_id
   where a.patient_id = (select auth.uid())
     and a.actor_id <> a.patient_id
+    and (select private.session_is_live())
     and (p_after is null or (a.occurred_at, a.id) < (p_after, p_after_id))
   order by a.occurred_at desc, a.id desc
   limit p_limit
@@ -1523,9 +1593,6 @@ CREATE OR REPLACE FUNCTION private.open_medical_record (
     record_date  date,
     source       text,
     sensitivity  text,
-    description  text,
-    fhir         jsonb,
-    metadata     jsonb,
     file_name    text,
     file_type    text,
     file_size    bigint,
@@ -1551,14 +1618,44 @@ begin
     perform private.write_audit('open_record', 'medical_record', p_record_id, v_patient_id,
       case when v_ground like 'share%' then 'share' end);
   end if;
+  if v_ground like 'share%' then
+    insert into private.record_openings as o (viewer_id, record_id, opened_at)
+    values (v_caller, p_record_id, now())
+    on conflict (viewer_id, record_id) do update set opened_at = excluded.opened_at;
+  end if;
   return query
     select
       r.id, r.patient_id, r.title, r.record_type, r.record_date, r.source, r.sensitivity,
-      c.description, c.fhir, coalesce(c.metadata, '{}'), r.file_name, r.file_type, r.file_size,
-      r.file_sha256, r.file_name is not null and v_ground <> 'share_view'
+      r.file_name, r.file_type, r.file_size, r.file_sha256,
+      r.file_name is not null and v_ground <> 'share_view'
     from public.medical_records as r
-    left join public.medical_record_contents as c on c.record_id = r.id
     where r.id = p_record_id;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.opened_record_ids()
+  RETURNS SETOF uuid
+  LANGUAGE plpgsql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_claims constant jsonb := auth.jwt();
+begin
+  return query
+    select o.record_id
+    from private.live_account(v_claims) as l
+    join public.medical_record_shares as s
+      on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now()
+    join private.record_openings as o
+      on o.viewer_id = l.id and o.record_id = s.record_id
+    -- By this share: with one that has ended ended what was opened by it.
+    where o.opened_at >= s.created_at
+      -- Not in the transaction that opens: an error in it would take the audit row back, and could
+      -- carry what it read.
+      and o.opened_at < now()
+      and o.opened_at > now() - interval '60 minutes';
 end;
 $function$;
 
@@ -1629,7 +1726,7 @@ $function$;
 
 CREATE OR REPLACE FUNCTION private.read_cursor (
   p_cursor text,
-  p_parts  integer
+  p_types  text[]
 )
   RETURNS jsonb
   LANGUAGE plpgsql
@@ -1643,7 +1740,14 @@ begin
     return null;
   end if;
   v_key := convert_from(decode(p_cursor, 'base64'), 'UTF8')::jsonb;
-  if jsonb_typeof(v_key) <> 'array' or jsonb_array_length(v_key) <> p_parts then
+  if jsonb_typeof(v_key) <> 'array'
+    or jsonb_array_length(v_key) <> cardinality(p_types)
+    or exists (
+      select 1
+      from unnest(p_types) with ordinality as t (name, position)
+      where not coalesce(pg_input_is_valid(v_key ->> (position - 1)::integer, name), false)
+    )
+  then
     raise data_exception;
   end if;
   return v_key;
@@ -1725,7 +1829,7 @@ CREATE OR REPLACE FUNCTION private.request_care (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_live_session();
+  v_caller constant uuid := private.require_permanent_account();
   v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
   v_scopes constant text[] := case
     when p_kind = 'doctor' then '{}'
@@ -1742,6 +1846,12 @@ begin
       detail = 'Cannot request care of oneself';
   end if;
 
+  -- Neither account closes between the checks below and the new row.
+  perform 1 from public.profiles as p
+    where p.id in (v_caller, p_member_or_patient_id) and p.is_active
+    order by p.id
+    for share;
+
   if v_caller_role = p_kind then
     -- A doctor or caregiver asks; the patient will answer.
     if p_kind = 'doctor' and not private.is_verified_doctor() then
@@ -1750,7 +1860,7 @@ begin
     end if;
     perform 1 from public.patients as t
       join public.profiles as p on p.id = t.id
-      where t.id = p_member_or_patient_id and p.is_active;
+      where t.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id);
     if not found then
       raise exception using errcode = 'PT404', message = 'not_found',
         detail = 'No patient with this id';
@@ -1770,7 +1880,8 @@ begin
     end if;
     perform 1 from public.profiles as p
       left join public.doctors as d on d.id = p.id
-      where p.id = p_member_or_patient_id and p.is_active and p.role = p_kind
+      where p.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id)
+        and p.role = p_kind
         and (p_kind <> 'doctor' or d.verified_at is not null);
     if not found then
       -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
@@ -1812,7 +1923,7 @@ CREATE OR REPLACE FUNCTION private.request_doctor_verification (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_live_session();
+  v_caller constant uuid := private.require_permanent_account();
 begin
   insert into public.doctors as d (id, license_number, specialty, organization)
   values (
@@ -1880,6 +1991,24 @@ begin
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = format('Cannot list as p_limit must be 1 to 100: current value is %s', p_limit);
   end if;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.require_permanent_account()
+  RETURNS uuid
+  LANGUAGE plpgsql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if not private.is_permanent(v_caller) then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'Anonymous accounts may not do this: add an address first';
+  end if;
+  return v_caller;
 end;
 $function$;
 
@@ -2115,7 +2244,13 @@ begin
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot share a record with oneself';
   end if;
-  perform 1 from public.profiles as p where p.id = p_shared_with_id and p.is_active;
+  -- Neither account closes between this check and the new share.
+  perform 1 from public.profiles as p
+    where p.id in (v_caller, p_shared_with_id) and p.is_active
+    order by p.id
+    for share;
+  perform 1 from public.profiles as p
+    where p.id = p_shared_with_id and p.is_active and private.is_permanent(p.id);
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
   end if;
@@ -2449,7 +2584,7 @@ CREATE OR REPLACE FUNCTION public.my_access_log (
   AS $function$
 #variable_conflict use_column
 declare
-  v_after constant jsonb := private.read_cursor(p_cursor, 2);
+  v_after constant jsonb := private.read_cursor(p_cursor, array['timestamptz', 'bigint']);
 begin
   perform private.require_live_session();
   perform private.require_page_size(p_limit);
@@ -2493,9 +2628,6 @@ CREATE OR REPLACE FUNCTION public.open_medical_record (
     record_date  date,
     source       text,
     sensitivity  text,
-    description  text,
-    fhir         jsonb,
-    metadata     jsonb,
     file_name    text,
     file_type    text,
     file_size    bigint,
@@ -2506,9 +2638,8 @@ CREATE OR REPLACE FUNCTION public.open_medical_record (
   SET search_path TO ''
   AS $function$
   select
-    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity,
-    o.description, o.fhir, o.metadata, o.file_name, o.file_type, o.file_size, o.file_sha256,
-    o.may_download
+    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity, o.file_name,
+    o.file_type, o.file_size, o.file_sha256, o.may_download
   from private.open_medical_record(p_record_id) as o
 $function$;
 
@@ -2613,7 +2744,7 @@ CREATE OR REPLACE FUNCTION public.search_patients (
   AS $function$
 #variable_conflict use_column
 declare
-  v_after constant jsonb := private.read_cursor(p_cursor, 3);
+  v_after constant jsonb := private.read_cursor(p_cursor, array['text', 'text', 'uuid']);
 begin
   perform private.require_live_session();
   perform private.require_page_size(p_limit);
@@ -2766,6 +2897,9 @@ ALTER TABLE "public"."medical_record_shares"
   ADD CONSTRAINT "medical_record_shares_one_live" EXCLUDE USING gist ((((record_id)::text || (shared_with_id)::text)) WITH =, tstzrange(created_at, LEAST(revoked_at, expires_at))
     WITH &&);
 
+ALTER TABLE "private"."record_openings"
+  ADD CONSTRAINT "record_openings_record_id_fkey" FOREIGN KEY (record_id) REFERENCES public.medical_records(id) ON DELETE CASCADE;
+
 ALTER TABLE "private"."record_uploads"
   ADD CONSTRAINT "record_uploads_record_id_fkey" FOREIGN KEY (record_id) REFERENCES public.medical_records(id) ON DELETE CASCADE;
 
@@ -2777,6 +2911,9 @@ ALTER TABLE "public"."medical_record_shares"
 
 ALTER TABLE "private"."patient_identifiers"
   ADD CONSTRAINT "patient_identifiers_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE CASCADE;
+
+ALTER TABLE "private"."record_uploads"
+  ADD CONSTRAINT "record_uploads_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE RESTRICT;
 
 ALTER TABLE "public"."care_relationships"
   ADD CONSTRAINT "care_relationships_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE RESTRICT;
@@ -2795,6 +2932,9 @@ ALTER TABLE "public"."medical_records"
 
 ALTER TABLE "public"."profiles"
   ADD CONSTRAINT "profiles_id_fkey" FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
+
+ALTER TABLE "private"."record_openings"
+  ADD CONSTRAINT "record_openings_viewer_id_fkey" FOREIGN KEY (viewer_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
 ALTER TABLE "public"."account_grants"
   ADD CONSTRAINT "account_grants_granted_by_fkey" FOREIGN KEY (granted_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
@@ -2853,8 +2993,12 @@ REVOKE ALL ON TABLE "public"."public_profiles" FROM "anon", "service_role";
 
 CREATE INDEX rate_limits_refilled_at_idx ON private.rate_limits USING btree (refilled_at);
 
+CREATE INDEX record_openings_record_id_idx ON private.record_openings USING btree (record_id);
+
 CREATE UNIQUE INDEX record_uploads_one_completed ON private.record_uploads USING btree (record_id)
   WHERE (completed_at IS NOT NULL);
+
+CREATE INDEX record_uploads_patient_id_idx ON private.record_uploads USING btree (patient_id);
 
 CREATE INDEX record_uploads_record_id_idx ON private.record_uploads USING btree (record_id, created_at DESC);
 
@@ -2943,6 +3087,55 @@ CREATE TRIGGER audit_events_default_no_truncate
   FOR EACH STATEMENT
   EXECUTE FUNCTION private.refuse_change();
 
+ALTER TABLE "private"."audit_events_default"
+  ENABLE ALWAYS TRIGGER "audit_events_default_no_truncate";
+
+CREATE TRIGGER patient_identifiers_audit_delete AFTER DELETE ON private.patient_identifiers
+  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'patient_identifier',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER patient_identifiers_audit_insert AFTER INSERT ON private.patient_identifiers
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'patient_identifier',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER patient_identifiers_audit_update AFTER UPDATE ON private.patient_identifiers
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'patient_identifier',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER record_uploads_audit_delete AFTER DELETE ON private.record_uploads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'record_upload',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER record_uploads_audit_insert AFTER INSERT ON private.record_uploads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'record_upload',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER record_uploads_audit_update AFTER UPDATE ON private.record_uploads
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'record_upload',
+  'id',
+  'patient_id',
+  ''
+);
+
 CREATE TRIGGER account_grants_audit_delete AFTER DELETE ON public.account_grants REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
   'account_grant',
   'id',
@@ -2970,10 +3163,16 @@ CREATE TRIGGER audit_events_append_only
   FOR EACH ROW
   EXECUTE FUNCTION private.refuse_change();
 
+ALTER TABLE "public"."audit_events"
+  ENABLE ALWAYS TRIGGER "audit_events_append_only";
+
 CREATE TRIGGER audit_events_no_truncate
   BEFORE TRUNCATE ON public.audit_events
   FOR EACH STATEMENT
   EXECUTE FUNCTION private.refuse_change();
+
+ALTER TABLE "public"."audit_events"
+  ENABLE ALWAYS TRIGGER "audit_events_no_truncate";
 
 CREATE TRIGGER care_relationships_audit_delete AFTER DELETE ON public.care_relationships REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
   'care_relationship',
@@ -3125,6 +3324,12 @@ CREATE TRIGGER medical_records_audit_update AFTER UPDATE ON public.medical_recor
   ''
 );
 
+CREATE TRIGGER medical_records_keep_sensitive_mark
+  BEFORE UPDATE OF sensitivity ON public.medical_records
+  FOR EACH ROW
+  WHEN (((old.sensitivity = 'sensitive'::text) AND (new.sensitivity = 'normal'::text) AND (auth.uid() IS NOT NULL) AND (auth.uid() <> old.patient_id)))
+  EXECUTE FUNCTION private.keep_sensitive_mark();
+
 CREATE TRIGGER medical_records_set_source
   BEFORE INSERT ON public.medical_records
   FOR EACH ROW
@@ -3233,9 +3438,10 @@ CREATE POLICY "medical_record_contents_select_authenticated" ON "public"."medica
   FOR SELECT
   TO "authenticated"
   USING
-    ((( SELECT private.session_is_live() AS session_is_live) AND ((patient_id = ( SELECT auth.uid() AS uid)) OR ((patient_id = ANY (ARRAY( SELECT
-    private.chart_patient_ids('records'::text) AS chart_patient_ids))) AND (deleted_at IS NULL) AND
-    ((sensitivity = 'normal'::text) OR (patient_id = ANY (ARRAY( SELECT private.chart_patient_ids('sensitive'::text) AS chart_patient_ids))))))));
+    ((( SELECT private.session_is_live() AS session_is_live) AND ((patient_id = ( SELECT auth.uid() AS uid)) OR ((deleted_at IS NULL) AND ((record_id = ANY (ARRAY( SELECT
+    private.opened_record_ids() AS opened_record_ids))) OR
+    ((patient_id = ANY (ARRAY( SELECT private.chart_patient_ids('records'::text) AS chart_patient_ids))) AND ((sensitivity = 'normal'::text) OR (patient_id = ANY (ARRAY( SELECT
+    private.chart_patient_ids('sensitive'::text) AS chart_patient_ids))))))))));
 
 CREATE POLICY "medical_record_contents_update_authenticated" ON "public"."medical_record_contents"
   FOR UPDATE
@@ -3276,7 +3482,7 @@ CREATE POLICY "patients_select_authenticated" ON "public"."patients"
   FOR SELECT
   TO "authenticated"
   USING
-    ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.chart_patient_ids() AS
+    ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.chart_patient_ids('records'::text) AS
     chart_patient_ids))))));
 
 CREATE POLICY "patients_update_authenticated" ON "public"."patients"
@@ -3457,7 +3663,7 @@ COMMENT ON FUNCTION "private"."begin_record_upload"(uuid, text, text, bigint, te
 
 COMMENT ON FUNCTION "private"."changed_values"(jsonb, jsonb, text[]) IS 'The members of one side of a change that differ from the other side, or all that are not null when there is no other side; null when none. Values of `p_without` are replaced by a mark.';
 
-COMMENT ON FUNCTION "private"."chart_patient_ids"(text) IS 'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a caregiver''s where the patient gave that scope. Without a scope: whatever the scopes, which is enough for the registry.';
+COMMENT ON FUNCTION "private"."chart_patient_ids"(text) IS 'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a caregiver''s where the patient gave that scope.';
 
 COMMENT ON FUNCTION "private"."close_account"() IS 'Body of public.close_account.';
 
@@ -3487,9 +3693,13 @@ COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Wri
 
 COMMENT ON FUNCTION "private"."is_admin"() IS 'Whether the caller is an active administrator with multi-factor sign-in (aal2).';
 
+COMMENT ON FUNCTION "private"."is_permanent"(uuid) IS 'Whether an account has an address or another way to be signed in to again; anonymous ones have not, and take no part in care and sharing.';
+
 COMMENT ON FUNCTION "private"."is_timezone"(text) IS 'Whether a text is the name of an IANA time zone, for example Asia/Kolkata; null for null.';
 
 COMMENT ON FUNCTION "private"."is_verified_doctor"() IS 'Whether the caller is a verified clinician.';
+
+COMMENT ON FUNCTION "private"."keep_sensitive_mark"() IS 'Trigger: refuses that somebody but the patient makes a sensitive record a normal one. Errors: PT403 forbidden.';
 
 COMMENT ON FUNCTION "private"."letters"(text) IS 'The letters of a name in lower case: how names are compared between systems.';
 
@@ -3513,11 +3723,13 @@ COMMENT ON FUNCTION "private"."open_charts"() IS 'Patients whose chart the calle
 
 COMMENT ON FUNCTION "private"."open_medical_record"(uuid) IS 'Body of public.open_medical_record.';
 
+COMMENT ON FUNCTION "private"."opened_record_ids"() IS 'Records that are shared with the caller now, and that they have opened by that share within 60 minutes, in an earlier transaction.';
+
 COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
 
 COMMENT ON FUNCTION "private"."reachable_patient_ids"() IS 'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those who share one. Empty when the session is over. No ground by itself: it lets the planner find the rows that the grounds then decide on.';
 
-COMMENT ON FUNCTION "private"."read_cursor"(text, integer) IS 'Reads a cursor back as an array of `p_parts`; null for null. Errors: PT400 invalid_request.';
+COMMENT ON FUNCTION "private"."read_cursor"(text, text[]) IS 'Reads a cursor back as an array whose parts can be cast to `p_types`, none of them null; null for null. Errors: PT400 invalid_request.';
 
 COMMENT ON FUNCTION "private"."record_access"(uuid) IS 'Why the caller may read one record: owner, chart, share_view or share_download; null when not.';
 
@@ -3534,6 +3746,8 @@ COMMENT ON FUNCTION "private"."require_admin"() IS 'The caller''s id. Errors: PT
 COMMENT ON FUNCTION "private"."require_live_session"() IS 'The caller''s id. Errors: PT401 unauthenticated when the session is over or the account locked.';
 
 COMMENT ON FUNCTION "private"."require_page_size"(integer) IS 'Refuses a page of less than 1 or more than 100 rows. Errors: PT400 invalid_request.';
+
+COMMENT ON FUNCTION "private"."require_permanent_account"() IS 'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anonymous accounts.';
 
 COMMENT ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) IS 'Body of public.respond_care_request.';
 
@@ -3587,11 +3801,11 @@ COMMENT ON FUNCTION "public"."my_access_log"(integer, text) IS 'Who touched the 
 
 COMMENT ON FUNCTION "public"."open_chart"(uuid, text) IS 'Opens a patient''s chart for 60 minutes: p_purpose treatment or care_coordination for a verified doctor with aal2, delegated for a caregiver; both need an active relationship. The opening is the audit of every read under it. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 not_verified or mfa_required, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."open_medical_record"(uuid) IS 'One record with its contents, for its patient, under an open chart, or by a live share; anyone but the patient leaves an audit row. Errors: PT401 unauthenticated, PT404 not_found.';
+COMMENT ON FUNCTION "public"."open_medical_record"(uuid) IS 'Opens one record: for its patient, under an open chart, or by a live share; anyone but the patient leaves an audit row. By a share this comes before its contents: medical_record_contents shows them from the next request on, for 60 minutes, while the share is live. They are not in this answer, because an error on the way out would take the audit row back. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."request_care"(uuid, text, text[]) IS 'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 not_verified or forbidden, PT404 not_found, PT409 already_requested.';
 
-COMMENT ON FUNCTION "public"."request_doctor_verification"(text, text, text) IS 'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 unauthenticated, PT409 already_answered when verified already.';
+COMMENT ON FUNCTION "public"."request_doctor_verification"(text, text, text) IS 'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden for anonymous accounts, PT409 already_answered when verified already.';
 
 COMMENT ON FUNCTION "public"."respond_care_request"(uuid, boolean, text[]) IS 'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_answered.';
 
@@ -3625,6 +3839,8 @@ COMMENT ON TABLE "private"."patient_identifiers" IS 'Who a patient is in a syste
 
 COMMENT ON TABLE "private"."rate_limits" IS 'Token buckets, one a key. Not PHI: the key is a digest of route and caller. Unlogged, because a bucket that a crash empties is full again, which harms nobody.';
 
+COMMENT ON TABLE "private"."record_openings" IS 'When somebody last opened a record that is shared with them, which the audit trail says for good. PHI. Opens its contents to them for 60 minutes, while the share is live.';
+
 COMMENT ON TABLE "private"."record_uploads" IS 'A file that was announced for a record, with what it was declared to be. PHI: the file name. Open means neither completed nor rejected; the upload itself must come before expires_at.';
 
 COMMENT ON TABLE "private"."sign_in_failures" IS 'Failed attempts of an account within 300 seconds of the first. Not PHI.';
@@ -3639,7 +3855,7 @@ COMMENT ON TABLE "public"."chart_sessions" IS 'One opening of one patient''s cha
 
 COMMENT ON TABLE "public"."doctors" IS 'Clinicians and those who ask to be verified as one. Verified means verified_at is set; a request without a decision has neither verified_at nor rejected_reason.';
 
-COMMENT ON TABLE "public"."medical_record_contents" IS 'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a record is shared with may list it, but reads its contents through open_medical_record only.';
+COMMENT ON TABLE "public"."medical_record_contents" IS 'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a record is shared with may list it, but reads its contents only after open_medical_record.';
 
 COMMENT ON TABLE "public"."medical_record_shares" IS 'One record shown to one other account until a day. PHI. Live means revoked_at null and expires_at in the future; no job ends it.';
 
@@ -3727,6 +3943,8 @@ REVOKE ALL ON FUNCTION "private"."is_admin"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_admin"() TO "authenticated";
 
+REVOKE ALL ON FUNCTION "private"."is_permanent"(uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION "private"."is_timezone"(text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_timezone"(text) TO "authenticated";
@@ -3734,6 +3952,8 @@ GRANT EXECUTE ON FUNCTION "private"."is_timezone"(text) TO "authenticated";
 REVOKE ALL ON FUNCTION "private"."is_verified_doctor"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_verified_doctor"() TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."keep_sensitive_mark"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."letters"(text) FROM PUBLIC;
 
@@ -3769,6 +3989,10 @@ REVOKE ALL ON FUNCTION "private"."open_medical_record"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."open_medical_record"(uuid) TO "authenticated";
 
+REVOKE ALL ON FUNCTION "private"."opened_record_ids"() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."opened_record_ids"() TO "authenticated";
+
 REVOKE ALL ON FUNCTION "private"."pending_record_upload"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."pending_record_upload"(uuid) TO "authenticated";
@@ -3777,9 +4001,9 @@ REVOKE ALL ON FUNCTION "private"."reachable_patient_ids"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."reachable_patient_ids"() TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."read_cursor"(text, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "private"."read_cursor"(text, text[]) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION "private"."read_cursor"(text, integer) TO "authenticated";
+GRANT EXECUTE ON FUNCTION "private"."read_cursor"(text, text[]) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."record_access"(uuid) FROM PUBLIC;
 
@@ -3808,6 +4032,8 @@ GRANT EXECUTE ON FUNCTION "private"."require_live_session"() TO "authenticated";
 REVOKE ALL ON FUNCTION "private"."require_page_size"(integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."require_page_size"(integer) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."require_permanent_account"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) FROM PUBLIC;
 

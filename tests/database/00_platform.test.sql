@@ -1,7 +1,7 @@
 -- The platform: which role may execute what, the rate limiter, cursors and small checks of text.
 -- Pia is a patient; everybody else here is a database role.
 begin;
-select plan(55);
+select plan(61);
 
 select tests.make_user('pia');
 
@@ -64,9 +64,10 @@ select results_eq(
       'private.my_access_log(integer,timestamp with time zone,bigint)',
       'private.open_chart(uuid,text)',
       'private.open_medical_record(uuid)',
+      'private.opened_record_ids()',
       'private.pending_record_upload(uuid)',
       'private.reachable_patient_ids()',
-      'private.read_cursor(text,integer)',
+      'private.read_cursor(text,text[])',
       'private.request_care(uuid,text,text[])',
       'private.request_doctor_verification(text,text,text)',
       'private.require_admin()',
@@ -341,12 +342,16 @@ select is_empty($$ select key from buckets where length(key) not between 1 and 2
 -- Cursors and pages ------------------------------------------------------------------------------
 
 select is(
-  private.read_cursor(private.make_cursor('["Rao", "Ananya é €", null, 7]'), 4),
-  '["Rao", "Ananya é €", null, 7]'::jsonb, 'a cursor is read back as it was made'
+  private.read_cursor(
+    private.make_cursor('["Rao", "Ananya é €", "2026-01-02T03:04:05Z", 7]'),
+    array['text', 'text', 'timestamptz', 'bigint']
+  ),
+  '["Rao", "Ananya é €", "2026-01-02T03:04:05Z", 7]'::jsonb, 'a cursor is read back as it was made'
 );
-select is(private.read_cursor(null, 2), null::jsonb, 'no cursor is no key');
+select is(private.read_cursor(null, array['text', 'bigint']), null::jsonb, 'no cursor is no key');
 select throws_ok(
-  format('select private.read_cursor(%L, 2)', cursor), 'PT400', 'invalid_request',
+  format('select private.read_cursor(%L, %L)', cursor, array['timestamptz', 'bigint']),
+  'PT400', 'invalid_request',
   format('a cursor that is %s is refused', why)
 )
 from (values
@@ -355,7 +360,13 @@ from (values
   ('no UTF-8', encode('\xff', 'base64')),
   ('no JSON', encode('[1, 2', 'base64')),
   ('no array', encode('{"a": 1, "b": 2}', 'base64')),
-  ('an array of another length', encode('[1, 2, 3]', 'base64')),
+  ('an array that is longer', encode('["2026-01-02", 2, 3]', 'base64')),
+  ('an array that is shorter', encode('["2026-01-02"]', 'base64')),
+  ('of no time', encode('["abc", 1]', 'base64')),
+  ('of no number', encode('["2026-01-02", "x"]', 'base64')),
+  ('of a number too great', encode('["2026-01-02", 99999999999999999999]', 'base64')),
+  ('of nulls', encode('[null, null]', 'base64')),
+  ('of objects', encode('[{}, []]', 'base64')),
   ('empty', '')
 ) as bad (why, cursor);
 

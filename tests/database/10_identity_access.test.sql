@@ -3,7 +3,7 @@
 -- another patient; paula has a public face, and so had locke, whose account is locked, as is that
 -- of her carer `loxley`.
 begin;
-select plan(504);
+select plan(507);
 
 select tests.make_ward();
 select tests.make_user('paula'), tests.make_user('locke'), tests.make_user('loxley', 'caregiver');
@@ -63,7 +63,7 @@ from (values
   ('share_revoked',   'nothing', '0'),
   ('carer',           'Pia',     '0'),
   ('carer_sensitive', 'Pia',     '0'),
-  ('carer_other',     'Pia',     '0'),
+  ('carer_other',     'nothing', '0'),
   ('carer_closed',    'nothing', '0'),
   ('carer_expired',   'nothing', '0'),
   ('carer_requested', 'nothing', '0'),
@@ -305,6 +305,9 @@ from (values
   ($$profiles set bio = repeat('x', 501)$$, '23514'),
   ($$profiles set avatar_path = tests.id('pia') || '/me.png'$$, '1'),
   ($$profiles set avatar_path = tests.id('omar') || '/me.png'$$, '23514'),
+  ($$profiles set avatar_path = tests.id('pia') || '/../' || tests.id('omar')$$, '23514'),
+  ($$profiles set avatar_path = tests.id('pia') || '/' || repeat('x', 263)$$, '1'),
+  ($$profiles set avatar_path = tests.id('pia') || '/' || repeat('x', 264)$$, '23514'),
   ($$profiles set locale = 'hi-IN'$$, '1'),
   ($$profiles set locale = 'english'$$, '23514'),
   ($$profiles set timezone = 'Asia/Kolkata'$$, '1'),

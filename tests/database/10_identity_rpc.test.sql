@@ -1,7 +1,7 @@
 -- Verification of clinicians, locks and grants. Ada and abe are administrators; dia, a doctor to
 -- be, has asked to be verified; pia is a patient; cora a caregiver; guest signed in anonymously.
 begin;
-select plan(159);
+select plan(161);
 
 select tests.make_user('ada', 'admin'), tests.make_user('abe', 'admin'), tests.make_user('pia'),
   tests.make_user('cora', 'caregiver'), tests.make_user('dia'), tests.make_user('veda', 'doctor'),
@@ -88,6 +88,7 @@ select is(
 from (values
   ('pia', 'live', 'done'), ('cora', 'live', 'done'), ('pia', 'signed out', 'PT401 unauthenticated'),
   ('pia', 'locked', 'PT401 unauthenticated'), ('veda', 'live', 'PT409 already_answered'),
+  ('guest', 'live', 'PT403 forbidden'), ('guest', 'signed out', 'PT401 unauthenticated'),
   ('anon', 'live', '42501 grant'), ('service_role', 'live', '42501 grant')
 ) as m (actor, standing, outcome);
 

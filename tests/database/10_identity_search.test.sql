@@ -1,10 +1,12 @@
 -- search_patients: names of patients whose registry row the caller may see, page by page. Doc, a
 -- doctor who signed up as a patient once, has the charts of fourteen patients open; ina and ira,
--- also patients, are in nobody's care; closed's chart is closed.
+-- also patients, are in nobody's care; closed's chart is closed. Of p01 carer may see the records,
+-- helper the messages.
 begin;
-select plan(45);
+select plan(51);
 
-select tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver');
+select tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver'),
+  tests.make_user('helper', 'caregiver');
 create temp table people (handle text, first_name text, last_name text);
 insert into people values
   ('p01', 'Ananya', 'Rao'), ('p02', 'Ananya', 'Rao'), ('p03', 'Ananya', 'Rao'),
@@ -19,7 +21,8 @@ update public.patients as p set first_name = h.first_name, last_name = h.last_na
 from people as h where p.id = tests.id(h.handle);
 select tests.open_chart(handle, 'doc') from people where handle ~ '^p\d';
 select tests.open_chart('closed', 'doc', closed => true);
-select tests.open_chart('p01', 'carer');
+select tests.make_care('p01', 'helper', p_scopes => array['messages', 'sensitive']);
+select tests.open_chart('p01', 'carer'), tests.open_chart('p01', 'helper');
 
 create function pg_temp.found(p_query text,
   p_actor text default 'doc') returns text language sql as $$
@@ -37,7 +40,7 @@ select is(pg_temp.found(null),
   'a doctor finds the patients whose charts are open, and no others');
 select is(pg_temp.found(null, actor), names, format('%s finds: %s', actor, names))
 from (values
-  ('carer', 'p01'), ('p01', 'p01'), ('ina', 'ina'), ('doc@aal1', 'nothing'),
+  ('carer', 'p01'), ('helper', 'nothing'), ('p01', 'p01'), ('ina', 'ina'), ('doc@aal1', 'nothing'),
   ('anon', '42501 grant'), ('service_role', '42501 grant')
 ) as m (actor, names);
 select is(tests.attempt('doc', 'select id from public.search_patients()', standing),
@@ -124,6 +127,9 @@ select is(tests.attempt('doc', format('select id from public.search_patients(%s)
   'PT400 invalid_request', format('search_patients(%s)', arguments))
 from unnest(array[
   'null, 0', 'null, 101', 'null, -1', 'null, null', $$null, 5, 'nonsense'$$, $$null, 5, ''$$,
+  $$null, 5, encode('["a", "b", "c"]', 'base64')$$,
+  $$null, 5, encode('["a", "b", null]', 'base64')$$, $$null, 5, encode('["a", "b", 1]', 'base64')$$, $$null, 5, encode('[null, null, {}]', 'base64')$$,
+  $$null, 5, encode(format('[null, "b", "%s"]', tests.id('p01'))::bytea, 'base64')$$,
   $$null, 5, encode('["a", "b"]', 'base64')$$, $$null, 5, encode('{"a": 1}', 'base64')$$
 ]) as arguments;
 

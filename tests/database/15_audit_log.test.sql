@@ -1,7 +1,7 @@
 -- my_access_log: a patient reads who touched her data. Pia is a patient, omar another; doc and
 -- carer have her chart open, rae has a share.
 begin;
-select plan(47);
+select plan(51);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('rae'),
   tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver'),
@@ -79,6 +79,11 @@ from (values
   ('pia', 'deleted', 'PT401 unauthenticated')
 ) as m (actor, standing, outcome);
 
+-- The body behind it decides for itself.
+select is(tests.attempt('pia', 'select count(*) > 0 from private.my_access_log(100, null, null)',
+  standing), outcome, format('the body of my_access_log: pia, %s', standing))
+from (values ('live', 'true'), ('signed out', 'false')) as m (standing, outcome);
+
 update public.profiles set role = 'patient', display_name = null where id = tests.id('doc');
 select ok(pg_temp.log_of('pia') like 'doctor / close_chart / chart_session /%',
   'the role is the one of the time; who has no name any more is still there');
@@ -96,6 +101,8 @@ from (values
   ('create', 'medical_record', 'Created a record'),
   ('update', 'medical_record_content', 'Updated the contents of a record'),
   ('delete', 'medical_record_share', 'Deleted a share of a record'),
+  ('create', 'record_upload', 'Created an upload of a file'),
+  ('update', 'patient_identifier', 'Updated your id in another system'),
   ('update', 'patient', 'Updated your registry entry'),
   ('create', 'care_relationship', 'Created a care relationship with you'),
   ('create', 'some_other_thing', 'Created a some other thing')

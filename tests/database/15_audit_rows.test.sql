@@ -2,7 +2,7 @@
 -- where. Pia is a patient; doc and carer have her chart open; rae has a share; ada is an
 -- administrator.
 begin;
-select plan(58);
+select plan(60);
 
 select tests.make_user('pia'), tests.make_user('rae'), tests.make_user('doc', 'doctor'),
   tests.make_user('carer', 'caregiver'), tests.make_user('ada', 'admin'), tests.make_user('newdoc');
@@ -131,19 +131,25 @@ select is(pg_temp.trail_of('pia', $$
       'application/pdf', 9, repeat('a', 64))
   )
   insert into made select upload_id from upload
-$$), null, 'announcing a file is no change of a record');
+$$), 'pia(patient) create record_upload of pia', 'announcing a file is no change of a record');
 select matches(
   pg_temp.trail_of('pia', 'select private.complete_record_upload(id) from made', 'records_worker'),
   '^pia\(patient\) update medical_record:Scan of pia {"file_name": null, "file_size": null, "file_type": null, '
     || '"file_sha256": null} -> {"file_name": "scan.pdf", "file_size": 9, "file_type": "application/pdf", '
     || '"file_sha256": "a{64}"}\n'
     || 'pia\(patient\) update medical_record_content:Scan of pia {"storage_path": null} -> {"storage_path": "[^"]+"}\n'
+    || 'pia\(patient\) update record_upload of pia {"completed_at": null} -> '
+    || '{"completed_at": "[^"]+"}\n'
     || 'pia\(patient\) upload_file medical_record:Scan of pia$',
   'the worker that adds the file is not the actor: the person is'
 );
 select is(pg_temp.trail_of('pia', 'select private.complete_record_upload(id) from made',
   'records_worker'), null,
   'adding it again is nothing');
+select is((
+    select new_values ->> 'file_name' || ' ' || (new_values ->> 'patient_id' = tests.id('pia')::text)
+    from public.audit_events where action = 'create' and resource_type = 'record_upload'
+  ), 'scan.pdf true', 'what was announced is in the trail');
 select is(pg_temp.trail_of(handle,
   $$ select count(*) from private.authorize_record_download(tests.id('Scan')) $$),
   trail, handle || ' downloads')
@@ -165,6 +171,11 @@ doc(doctor) create medical_record_content of pia for treatment
 doc(doctor) create medical_record_content of pia for treatment$t$,
   'an import creates records and contents'
 );
+select is(pg_temp.trail_of('doc', $$
+    select count(*) from private.import_records(tests.id('pia'), 'https://h.example',
+      '{"source_id": "Patient/1"}', '[]')
+  $$), 'doc(doctor) create patient_identifier of pia for treatment',
+  'an import notes who the patient is in the other system');
 select is(
   (
     select string_agg(distinct concat(new_values ->> 'fhir', '/',
@@ -348,7 +359,10 @@ select is_empty(
     select c.oid::regclass
     from pg_class as c
     cross join unnest(array[4, 16, 8]) as deed -- bits of insert, update, delete
-    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+    where (
+        c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+        or c.oid in ('private.record_uploads'::regclass, 'private.patient_identifiers'::regclass)
+      )
       and c.oid <> 'public.chart_sessions'::regclass -- its RPC write open_chart and close_chart
       and not exists (
         select 1 from pg_trigger as t
@@ -356,7 +370,7 @@ select is_empty(
           and t.tgtype = deed and t.tgenabled in ('O', 'A') -- after, for each statement
       )
   $$,
-  'every table of the API is audited on insert, update and delete'
+  'every table of the API, or of what is known of patients, is audited on every change'
 );
 
 select * from finish();

@@ -129,7 +129,6 @@ select is(
   tests.attempt(actor, format($$
     select concat_ws('/', helper, names ->> patient_id::text) from tests.names() as names, (
       select 'treated' as helper, private.treated_patient_ids() as patient_id
-      union all select 'any', private.chart_patient_ids()
       union all select 'records', private.chart_patient_ids('records')
       union all select 'sensitive', private.chart_patient_ids('sensitive')
       union all select 'messages', private.chart_patient_ids('messages')
@@ -139,17 +138,17 @@ select is(
 )
 from (values
   ('pia',             'nothing'),
-  ('carer',           'any/Pia, records/Pia'),
-  ('carer_sensitive', 'any/Pia, records/Pia, sensitive/Pia'),
-  ('carer_other',     'any/Pia, messages/Pia, sensitive/Pia'),
+  ('carer',           'records/Pia'),
+  ('carer_sensitive', 'records/Pia, sensitive/Pia'),
+  ('carer_other',     'messages/Pia, sensitive/Pia'),
   ('carer_closed',    'nothing'),
   ('carer_expired',   'nothing'),
   ('carer_requested', 'nothing'),
   ('carer_declined',  'nothing'),
   ('carer_ended',     'nothing'),
   ('carer_lapsed',    'nothing'),
-  ('doc', 'any/Omar, any/Pia, messages/Omar, messages/Pia, nonsense/Omar, nonsense/Pia, records/Omar, '
-    || 'records/Pia, sensitive/Omar, sensitive/Pia, treated/Omar, treated/Pia'),
+  ('doc', 'messages/Omar, messages/Pia, nonsense/Omar, nonsense/Pia, records/Omar, records/Pia, '
+    || 'sensitive/Omar, sensitive/Pia, treated/Omar, treated/Pia'),
   ('doc@aal1',        'nothing'),
   ('doc_closed',      'nothing'),
   ('doc_expired',     'nothing'),
@@ -162,7 +161,8 @@ from (values
   ('admin',           'nothing')
 ) as m (actor, outcome);
 
-select is(tests.attempt(actor, 'select private.chart_patient_ids()', standing), 'nothing',
+select is(
+  tests.attempt(actor, 'select private.chart_patient_ids(''records'')', standing), 'nothing',
   format('no chart is open for %s, %s', actor, standing))
 from unnest(array['doc', 'carer']) as actor
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
@@ -171,7 +171,7 @@ select is(tests.state(), (select state from before), 'no attempt has changed any
 
 -- Who changes what they are has no chart open as what they were.
 update public.profiles set role = 'patient' where id = tests.uid('doc');
-select is(tests.attempt('doc', 'select private.chart_patient_ids()'), 'nothing',
+select is(tests.attempt('doc', 'select private.chart_patient_ids(''records'')'), 'nothing',
   'a verified clinician whose account is no doctor''s any more has no chart open');
 update public.profiles set role = 'doctor' where id = tests.uid('doc');
 
@@ -189,7 +189,7 @@ from (values
 -- A doctor's relationship is no caregiver's, nor the other way round.
 update public.chart_sessions set purpose = 'delegated' where viewer_id = tests.uid('doc');
 update public.chart_sessions set purpose = 'treatment' where viewer_id = tests.uid('carer');
-select is(tests.attempt(actor, 'select private.chart_patient_ids()'), 'nothing',
+select is(tests.attempt(actor, 'select private.chart_patient_ids(''records'')'), 'nothing',
   format('a chart opened for a purpose of the other kind is not open for %s', actor))
 from unnest(array['doc', 'carer']) as actor;
 

@@ -1,16 +1,17 @@
 -- Asking for care, answering, narrowing, ending. Pia and omar are patients; doc and dora are
 -- verified doctors, undoc is not; cora and cleo are caregivers; locke is a patient, dark a doctor
--- and cody a caregiver whose accounts are locked; ada is an administrator; guest signed in
--- anonymously.
+-- and cody a caregiver whose accounts are locked; ada is an administrator; guest, and
+-- helper, a caregiver, signed in anonymously.
 begin;
-select plan(134);
+select plan(136);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('doc', 'doctor'),
   tests.make_user('dora', 'doctor'), tests.make_user('undoc', 'doctor', p_verified => false),
   tests.make_user('cora', 'caregiver'), tests.make_user('cleo', 'caregiver'),
   tests.make_user('locke', p_active => false), tests.make_user('dark', 'doctor', p_active => false),
   tests.make_user('cody', 'caregiver', p_active => false),
-  tests.make_user('ada', 'admin'), tests.make_user('guest', p_anonymous => true);
+  tests.make_user('ada', 'admin'), tests.make_user('guest', p_anonymous => true),
+  tests.make_user('helper', 'caregiver', p_anonymous => true);
 
 -- Runs a call as somebody and keeps what it does; answers "done" or what refused it.
 create function pg_temp.call(p_handle text, p_call text) returns text language plpgsql as $$
@@ -62,6 +63,8 @@ from (values
   ('ada',      'pia',   'doctor',    '{}',                 'PT403 not_verified'),
   ('guest',    'doc',   'doctor',    '{}',                 'PT403 forbidden'),
   ('guest',    'cora',  'caregiver', '{records}',          'PT403 forbidden'),
+  ('helper',   'pia',   'caregiver', '{records}',          'PT403 forbidden'),
+  ('pia',      'helper', 'caregiver', '{records}',         'PT404 not_found'),
   ('doc',      'locke', 'doctor',    '{}',                 'PT404 not_found'),
   ('doc',      'cora',  'doctor',    '{}',                 'PT404 not_found'),
   ('doc',      'guest', 'doctor',    '{}',                 'PT404 not_found'),

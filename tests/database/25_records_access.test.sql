@@ -3,7 +3,7 @@
 -- sensitive, Old is deleted, Note was added by doc and Letter by doc_closed; Scan is shared. Bill
 -- is omar's. Draft and Finding, which doc added, have no contents yet.
 begin;
-select plan(741);
+select plan(773);
 
 select tests.make_ward();
 insert into public.medical_records (id, patient_id, title, record_type)
@@ -12,12 +12,17 @@ select tests.id(title), tests.uid('pia'), title,
 update public.medical_records set source = 'doctor',
   created_by = tests.uid('doc') where title = 'Finding';
 insert into private.record_uploads (
-  record_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by, expires_at
+  record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
+  expires_at
 )
 values (
-  tests.id('Scan'), 'path', 'scan.pdf', 'application/pdf', 1, repeat('a', 64), tests.uid('pia'),
+  tests.id('Scan'), tests.uid('pia'), 'path', 'scan.pdf', 'application/pdf', 1, repeat('a', 64),
+  tests.uid('pia'),
   now() + interval '1 minute'
 );
+-- They have opened it; some of them by a share that is over by now, some by none.
+select tests.open_record_before('Scan', u)
+from unnest(array['share_download', 'share_expired', 'share_revoked', 'omar', 'doc_closed']) as u;
 insert into private.patient_identifiers (patient_id, system, value)
 values (tests.uid('pia'), 'https://h.example', 'Patient/1');
 create temp table before as select tests.state() as state;
@@ -110,7 +115,7 @@ from (values
   ('pia',             'Genes, Letter, Note, Old, Scan', '1',               '1',               '4'),
   ('omar',            'Bill',                           'PT404 not_found', 'PT404 not_found', '1'),
   ('share_view',      'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
-  ('share_download',  'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
+  ('share_download',  'Scan',                           'PT404 not_found', 'PT404 not_found', '0'),
   ('share_expired',   'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
   ('share_revoked',   'nothing',                        'PT404 not_found', 'PT404 not_found', '0'),
   ('carer',           'Letter, Note, Scan',             '42501 policy',    '42501 policy',    '0'),
@@ -212,15 +217,19 @@ cross join lateral (values
 
 -- Tables that nobody reads ------------------------------------------------------------------------
 
-select is(tests.attempt(actor, replace(statement, 'TABLE', name)), '42501 grant',
-  format('%s: %s', actor, replace(statement, 'TABLE', name)))
+select is(tests.attempt(actor, statement), '42501 grant', format('%s: %s', actor, statement))
 from unnest(array['pia', 'doc', 'admin', 'anon', 'service_role', 'records_worker']) as actor
-cross join unnest(array['private.record_uploads', 'private.patient_identifiers']) as name
+cross join unnest(array[
+  'private.record_uploads', 'private.patient_identifiers', 'private.record_openings'
+]) as name
 cross join unnest(array[
   'select t::text from TABLE as t', 'insert into TABLE default values',
-    'update TABLE set created_at = now()',
-  'delete from TABLE'
-]) as statement;
+  'update TABLE set COLUMN = now()', 'delete from TABLE'
+]) as form
+cross join lateral replace(
+  replace(form, 'TABLE', name),
+  'COLUMN', case name when 'private.record_openings' then 'opened_at' else 'created_at' end
+) as statement;
 
 -- What a session, a lock or a ban ends ------------------------------------------------------------
 
@@ -268,6 +277,7 @@ select is(
       select 'reach' as helper, private.reachable_patient_ids() as id
       union select 'shared', private.shared_record_ids()
       union select 'added', private.added_record_ids()
+      union select 'opened', private.opened_record_ids()
     ) as h
     where id <> (select auth.uid())
   $$), outcome, 'helpers of records, for ' || actor
@@ -276,6 +286,7 @@ from (values
   ('pia',            'nothing'),
   ('omar',           'nothing'),
   ('share_view',     'reach/Pia, shared/Scan'),
+  ('share_download', 'opened/Scan, reach/Pia, shared/Scan'),
   ('share_expired',  'nothing'),
   ('share_revoked',  'nothing'),
   ('carer',          'reach/Pia'),
@@ -289,9 +300,9 @@ from (values
 ) as m (actor, outcome);
 select is(tests.attempt(actor, $$
     select private.reachable_patient_ids() union all select private.shared_record_ids()
-    union all select private.added_record_ids()
+    union all select private.added_record_ids() union all select private.opened_record_ids()
   $$, standing), 'nothing', format('helpers of records tell %s nothing, %s', actor, standing))
-from unnest(array['pia', 'doc', 'carer', 'share_view']) as actor
+from unnest(array['pia', 'doc', 'carer', 'share_download']) as actor
 cross join unnest(array['signed out', 'out of time', 'locked', 'banned', 'deleted']) as standing;
 
 select is(tests.state(), (select state from before), 'no attempt has changed anything');
@@ -331,6 +342,24 @@ select is(tests.attempt('pia', $$ select private.writable_record(tests.id('Scan'
   'nothing is writable without a session');
 revoke execute on function private.record_access(uuid),
   private.writable_record(uuid) from authenticated;
+
+-- The patient marks what a doctor has added; he does not take the mark back, nor may he in passing.
+update public.medical_records set sensitivity = 'sensitive' where title in ('Note', 'Finding');
+select is(tests.attempt(actor, format(
+    'update public.medical_records set sensitivity = %L, title = %L where id = tests.id(%L)',
+    sensitivity, 'x', 'Note'
+  )), outcome, format('medical_records: %s makes a sensitive record %s', actor, sensitivity))
+from (values
+  ('pia', 'normal', '1'), ('doc', 'normal', 'PT403 forbidden'), ('doc', 'sensitive', '1'),
+  ('carer_sensitive', 'normal', '0'), ('carer_sensitive', 'sensitive', '0')
+) as m (actor, sensitivity, outcome);
+select is(tests.attempt('doc', $$
+    update public.medical_records set sensitivity = 'sensitive' where title = 'Letter'
+  $$), '0', 'medical_records: a doctor marks no record that another doctor added');
+update public.medical_records set sensitivity = 'normal' where title in ('Note', 'Finding');
+select is(tests.attempt('doc', $$
+    update public.medical_records set sensitivity = 'sensitive' where title in ('Note', 'Finding')
+  $$), '2', 'medical_records: the doctor who added a record may mark it');
 
 update public.medical_records set deleted_at = now() where title = 'Note';
 select is(tests.attempt('doc', $$ select private.added_record_ids() = tests.id('Finding') $$),

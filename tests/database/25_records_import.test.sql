@@ -1,13 +1,18 @@
 -- Importing FHIR resources, as the function `records` does after it has read a bundle. The ward
--- stands around pia (tests.make_ward); rao is a patient whose registry row is filled, new one whose
--- is empty.
+-- stands around pia (tests.make_ward); rao is a patient whose registry row has names and a date,
+-- new one whose is empty; full's lacks the country only; cyr, dev and swe have names in three scripts.
 begin;
-select plan(116);
+select plan(129);
 
 select tests.make_ward();
-select tests.make_user('rao'), tests.make_user('new');
+select tests.make_user('rao'), tests.make_user('new'), tests.make_user('full'),
+  tests.make_user('cyr'), tests.make_user('dev'), tests.make_user('swe');
 update public.patients set first_name = 'Ananya', last_name = 'Rao', date_of_birth = '1974-03-09'
 where id = tests.uid('rao');
+update public.patients set first_name = 'Ana', last_name = 'Luz', date_of_birth = '1980-05-06',
+  gender = 'female', phone = '555-0101', address = '1 Elm', city = 'Pune', state = 'MH',
+  postal_code = '411001'
+where id = tests.uid('full');
 
 create function pg_temp.rows(p_rows text) returns jsonb language sql as $$
   select jsonb_agg(jsonb_build_object(
@@ -163,8 +168,14 @@ update public.medical_records set deleted_at = now() where source_id = 'C/2'
   and patient_id = tests.id('pia');
 select is(pg_temp.import('pia', pg_temp.rows('C/2=B')), 'C/2 unchanged',
   'a record that was deleted is not imported anew');
+select is(pg_temp.import('doc', pg_temp.rows('C/2=other')), 'C/2 unchanged',
+  'a doctor who imports it neither learns that it was deleted');
+select is((select c.fhir ->> 'v' || r.title from public.medical_records as r
+  join public.medical_record_contents as c on c.record_id = r.id
+  where r.source_id = 'C/2' and r.patient_id = tests.id('pia')), 'BB',
+  'nor changes what is the patient''s alone');
 select is(pg_temp.import('pia', pg_temp.rows('C/2=BB')), 'C/2 updated',
-  'a change of it is taken over');
+  'a change of it is taken over from the patient');
 select isnt((select deleted_at from public.medical_records where source_id = 'C/2'
   and patient_id = tests.id('pia')), null,
   'and it stays deleted');
@@ -194,6 +205,8 @@ from (values
     ('a source id too long', pg_temp.bad('source_id', to_jsonb(repeat('x', 501))::text)),
   ('a source id twice', pg_temp.rows('D/1=a D/1=a')),
     ('a source id twice, differing', pg_temp.rows('D/1=a D/2=b D/1=c')),
+  ('a source id twice that would update', pg_temp.rows('C/9=x C/9=y')),
+    ('a source id twice that is unchanged', pg_temp.rows('C/9=z C/9=z')),
   ('an object', '{}'), ('a text', '"x"'), ('a number', '1'), ('null as JSON', 'null'),
     ('rows that are no objects', '[1, 2]')
 ) as b (why, rows);
@@ -252,6 +265,32 @@ select is(pg_temp.import('rao', '[]', '{"city": "Goa", "country": "IN"}', p_pati
   'nothing', 'one with another city, and a country');
 select is(pg_temp.registry('rao'), 'Ananya|Rao|1974-03-09|Pune|IN|https://h.example R/1',
   'fills the country and leaves the city');
+
+select is(pg_temp.import('full', '[]',
+  '{"first_name": "Eva", "last_name": "LUZ", "date_of_birth": "1980-05-06", "gender": "other",
+  "phone": "555-0202", "address": "2 Oak", "city": "Goa", "state": "GA", "postal_code": "403001",
+  "country": "IN"}', p_patient => 'full'), 'nothing', 'one that differs in everything it may');
+select is(pg_temp.registry('full'),
+  'Ana|Luz|1980-05-06|female|555-0101|1 Elm|Pune|MH|411001|IN',
+  'fills the one column that was empty, and leaves every other');
+
+-- Names are compared by their letters, in any script.
+update public.patients as p set first_name = given.first_name, last_name = given.last_name
+from (values
+  ('cyr', 'Анна', 'Орлова'), ('dev', 'राम', 'शर्मा'), ('swe', 'ANNA', 'ÖSTLUND')
+) as given (handle, first_name, last_name)
+where p.id = tests.uid(given.handle);
+select is(pg_temp.import(handle, '[]', jsonb_build_object('first_name', first_name, 'last_name',
+  last_name), p_patient => handle), outcome, format('%s %s for %s', first_name, last_name, handle))
+from (values
+  ('cyr', 'Борис', 'Годунов', 'PT422 wrong_patient'),
+  ('cyr', 'анна', 'ОРЛОВА', 'nothing'),
+  ('cyr', 'Борис', 'Орлова', 'nothing'),
+  ('dev', 'रमा', 'वर्मा', 'PT422 wrong_patient'),
+  ('dev', 'राम', 'शर्मा', 'nothing'),
+  ('swe', 'Eva', 'Östlund', 'nothing'),
+  ('swe', 'Eva', 'Ostlund', 'PT422 wrong_patient')
+) as m (handle, first_name, last_name, outcome);
 
 create temp table linked as select tests.state() as state;
 select is(pg_temp.import(actor, pg_temp.rows('E/1=a'), given, p_patient => 'rao'), outcome,

@@ -2,7 +2,7 @@
 -- it. The ward stands around pia (tests.make_ward); Scan is shared, Genes is sensitive, Old is
 -- deleted.
 begin;
-select plan(140);
+select plan(169);
 
 select tests.make_ward();
 update public.medical_records set file_name = 'scan.pdf', file_type = 'application/pdf',
@@ -13,17 +13,18 @@ where title = 'Scan';
 
 create temp table before as select tests.state() as state;
 select is(tests.attempt(actor, format(
-    'select concat_ws('' '', title, description, may_download) from public.open_medical_record(tests.id(%L))', record
+    'select concat_ws('' '', title, may_download) from public.open_medical_record(tests.id(%L))',
+    record
   )), outcome, format('open_medical_record: %s, %s', actor, record))
 from (values
-  ('pia',             'Contents of Scan t', 'Contents of Genes f', 'Contents of Old f'),
+  ('pia',             't', 'f', 'f'),
   ('omar',            null, null, null),
-  ('share_view',      'Contents of Scan f', null, null),
-  ('share_download',  'Contents of Scan t', null, null),
+  ('share_view',      'f', null, null),
+  ('share_download',  't', null, null),
   ('share_expired',   null, null, null),
   ('share_revoked',   null, null, null),
-  ('carer',           'Contents of Scan t', null, null),
-  ('carer_sensitive', 'Contents of Scan t', 'Contents of Genes f', null),
+  ('carer',           't', null, null),
+  ('carer_sensitive', 't', 'f', null),
   ('carer_other',     null, null, null),
   ('carer_closed',    null, null, null),
   ('carer_expired',   null, null, null),
@@ -31,7 +32,7 @@ from (values
   ('carer_declined',  null, null, null),
   ('carer_ended',     null, null, null),
   ('carer_lapsed',    null, null, null),
-  ('doc',             'Contents of Scan t', 'Contents of Genes f', null),
+  ('doc',             't', 'f', null),
   ('doc@aal1',        null, null, null),
   ('doc_closed',      null, null, null),
   ('doc_expired',     null, null, null),
@@ -43,8 +44,8 @@ from (values
   ('admin',           null, null, null),
   ('guest',           null, null, null)
 ) as m (actor, scan, genes, old)
-cross join lateral (values ('Scan', scan), ('Genes', genes), ('Old', old)) as r (record, contents)
-cross join lateral (select coalesce(record || ' ' || contents, 'PT404 not_found')) as o (outcome);
+cross join lateral (values ('Scan', scan), ('Genes', genes), ('Old', old)) as r (record, file)
+cross join lateral (select coalesce(record || ' ' || file, 'PT404 not_found')) as o (outcome);
 select is(tests.attempt(actor,
   $$ select title from public.open_medical_record(tests.id('Scan')) $$), '42501 grant',
   'open_medical_record: ' || actor)
@@ -61,10 +62,9 @@ select is(tests.state(), (select state from before), 'a refusal leaves nothing b
 delete from public.medical_record_contents where record_id = tests.id('Letter');
 select is(tests.attempt('doc', $$
     select concat_ws(' ', title, record_type, record_date, source, sensitivity,
-      coalesce(description, '-'), coalesce(fhir::text, '-'),
-      metadata, coalesce(file_name, '-'), patient_id = tests.id('pia'))
+      coalesce(file_name, '-'), patient_id = tests.id('pia'))
     from public.open_medical_record(tests.id('Letter'))
-  $$), 'Letter other doctor normal - - {} - t', 'a record without contents is opened all the same');
+  $$), 'Letter other doctor normal - t', 'a record without contents is opened all the same');
 
 -- Whoever shares with somebody in care: the chart is the ground, and the trail tells which it was.
 select tests.make_share('Genes', 'carer'), tests.make_share('Scan', 'carer');
@@ -81,6 +81,119 @@ select is(pg_temp.purpose('carer', 'Scan'), 'delegated',
 select is(pg_temp.purpose('carer', 'Genes'), 'share', 'one beyond them by its share');
 update public.chart_sessions set closed_at = now() where viewer_id = tests.id('carer');
 select is(pg_temp.purpose('carer', 'Scan'), 'share', 'without a chart the share is the ground');
+
+-- The contents of what is shared, once it is opened ------------------------------------------------
+
+-- What somebody reads of contents, in the transaction of the opening (p_ago null) or later.
+create function pg_temp.reads_after(p_handle text, p_record text, p_ago interval)
+  returns text
+  language plpgsql
+as $$
+declare
+  v_contents text;
+begin
+  perform tests.act_as(p_handle);
+  perform public.open_medical_record(tests.id(p_record));
+  perform tests.act_as_owner();
+  update private.record_openings set opened_at = opened_at - p_ago where p_ago is not null;
+  v_contents := tests.attempt(p_handle,
+    format('select description from public.medical_record_contents where record_id = tests.id(%L)',
+      p_record));
+  delete from private.record_openings;
+  return v_contents;
+end;
+$$;
+select is(tests.attempt('share_view', 'select description from public.medical_record_contents'),
+  'nothing', 'what is shared and not opened is not read');
+select is(pg_temp.reads_after(actor, record, ago), outcome,
+  format('contents of %s for %s, opened %s ago', record, actor, coalesce(ago::text, 'not long')))
+from (values
+  ('share_view',     'Scan',  null::interval,              'nothing'),
+  ('share_view',     'Scan',  interval '1 microsecond',    'Contents of Scan'),
+  ('share_view',     'Scan',  interval '59:59.999999',     'Contents of Scan'),
+  ('share_view',     'Scan',  interval '60 minutes',       'nothing'),
+  ('share_download', 'Scan',  interval '1 minute',         'Contents of Scan'),
+  -- By the chart no opening is needed.
+  ('doc',            'Scan',  null,                        'Contents of Scan'),
+  -- Its chart is closed; Genes is beyond the scopes that it had.
+  ('carer',          'Genes', null,                        'nothing'),
+  ('carer',          'Genes', interval '1 minute',         'Contents of Genes'),
+  ('pia',            'Scan',  null,                        'Contents of Scan')
+) as m (actor, record, ago, outcome);
+select is(
+  tests.attempt('share_view', $$
+    select description from public.open_medical_record(tests.id('Scan')) as o
+    left join public.medical_record_contents as c on c.record_id = o.id
+  $$), 'nothing', 'nor in the statement that opens'
+);
+
+-- An error takes the audit row back: it must not carry what is read.
+create function pg_temp.error_of(p_expression text) returns text language plpgsql as $$
+begin
+  perform tests.act_as('share_view');
+  execute format(
+    'select %s from public.open_medical_record(tests.id(''Scan'')) as o
+      left join public.medical_record_contents as c on c.record_id = o.id', p_expression
+  );
+  perform tests.act_as_owner();
+  return 'no error';
+exception
+  when others then return sqlerrm;
+end;
+$$;
+update public.medical_record_contents set description = 'SECRET' where record_id = tests.id('Scan');
+select unalike(pg_temp.error_of(expression), '%SECRET%',
+  'an error on the way out does not tell what a record says: ' || expression)
+from unnest(array[
+  'c.description::integer', '(to_jsonb(c) ->> ''description'')::uuid',
+  '(to_jsonb(o) ->> ''description'')::uuid', '(to_jsonb(o)::text || to_jsonb(c)::text)::integer'
+]) as expression;
+select is(
+  (select count(*) from public.audit_events where actor_id = tests.id('share_view')
+    and action = 'open_record' and resource_id = tests.id('Scan')), 8::bigint,
+  'each opening is in the trail, those that read nothing, too'
+);
+
+-- What an opening shows ends with what it stands on.
+select tests.open_record_before('Scan', 'share_view');
+create function pg_temp.reads_when(p_change text, p_standing text default 'live')
+  returns text
+  language plpgsql
+as $$
+declare
+  v_contents text;
+begin
+  begin
+    execute p_change;
+    v_contents := tests.attempt('share_view',
+      'select description from public.medical_record_contents', p_standing);
+    raise exception using errcode = 'UNDO0';
+  exception
+    when sqlstate 'UNDO0' then return v_contents;
+  end;
+end;
+$$;
+select is(pg_temp.reads_when(change, standing), outcome,
+  format('%s, %s: an opening shows %s', change, standing, outcome))
+from (values
+  ('select 1', 'live', 'SECRET'),
+  ('select 1', 'signed out', 'nothing'),
+  ('select 1', 'locked', 'nothing'),
+  ('update public.medical_record_shares set revoked_at = now() where revoked_at is null', 'live',
+    'nothing'),
+  ('update public.medical_record_shares set expires_at = now()', 'live', 'nothing'),
+  ('update public.medical_records set deleted_at = now()', 'live', 'nothing'),
+  ($$update public.medical_records set sensitivity = 'sensitive'$$, 'live', 'SECRET'),
+  ('delete from private.record_openings', 'live', 'nothing'),
+  -- A share that was made after it is another one: it is to be opened, and logged, itself.
+  ($$update public.medical_record_shares set created_at = now() - interval '59 seconds'$$, 'live',
+    'nothing'),
+  ($$update public.medical_record_shares set created_at = now() - interval '1 minute'$$, 'live',
+    'SECRET')
+) as m (change, standing, outcome);
+select is(tests.attempt('share_download', 'select description from public.medical_record_contents'),
+  'nothing', 'and shows it to nobody else');
+delete from private.record_openings;
 
 -- who_can_see -------------------------------------------------------------------------------------
 
@@ -105,6 +218,7 @@ from (values
     ('pia', 'share_view', 'pia', 'share'),
   ('pia', 'carer', 'pia', 'care_caregiver, share, share'),
     ('pia', 'share_expired', 'pia', 'nothing'), ('pia', 'omar', 'pia', 'nothing'),
+  ('pia', 'doc_withdrawn', 'pia', 'nothing'), ('pia', 'doc_unverified', 'pia', 'nothing'),
   ('pia', 'pia', 'pia', 'nothing'), ('pia', 'nobody', 'pia', 'nothing'),
   ('pia', 'doc', 'omar', 'PT404 not_found'), ('doc', 'doc', 'pia', 'PT404 not_found'),
     ('omar', 'doc', 'pia', 'PT404 not_found'),
@@ -126,8 +240,7 @@ select results_eq(
   $$
     select viewer_name, viewer_role, rule, explanation, since, until
     from public.who_can_see(tests.id('pia'))
-    where viewer_name not in ('Carer_Closed', 'Carer_Expired', 'Doc_Expired', 'Doc_Unverified',
-      'Doc_Withdrawn')
+    where viewer_name not in ('Carer_Closed', 'Carer_Expired', 'Doc_Expired')
       and (rule, viewer_role) <> ('open_chart', 'caregiver')
     order by viewer_name, rule
   $$,
@@ -153,9 +266,11 @@ select results_eq(
   'who may see, by which rule, since and until when; what is over, or was never accepted, is not in it'
 );
 select results_eq(
-  $$ select viewer_name from public.who_can_see(tests.id('pia'))
+  $$ select viewer_name, explanation from public.who_can_see(tests.id('pia'))
     where (rule, viewer_role) = ('open_chart', 'caregiver') order by 1 $$,
-  array['Carer_Other', 'Carer_Sensitive'], 'nor is a chart that was closed'
+  $$ select viewer, 'Has your chart open as your caregiver'
+    from unnest(array['Carer_Other', 'Carer_Sensitive']) as viewer $$,
+  'nor is a chart that was closed; a caregiver''s is called what it is'
 );
 select tests.act_as_owner();
 update public.profiles set is_active = false

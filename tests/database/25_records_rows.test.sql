@@ -2,7 +2,7 @@
 -- deletion and restoration, and the copies that contents keep. Pia is a patient; doc has her chart
 -- open, carer too, without the scope sensitive; rae has a share of Scan.
 begin;
-select plan(71);
+select plan(74);
 
 select tests.make_user('pia'), tests.make_user('rae'), tests.make_user('doc', 'doctor'),
   tests.make_user('carer', 'caregiver');
@@ -68,6 +68,23 @@ select is(tests.attempt('doc', $$
     insert into public.medical_records (patient_id, title, record_type)
       values (tests.id('doc'), 'Own', 'other')
   $$), '1', 'a doctor adds records of his own, as a patient');
+
+-- Were the columns open by mistake, the database would still write them itself.
+grant insert (source, created_by) on public.medical_records to authenticated;
+select is(pg_temp.call(handle, format(
+    'insert into public.medical_records (patient_id, title, record_type, source, created_by)
+      values (tests.id(%L), %L, %L, %L, tests.id(%L))',
+    'pia', 'Forged by ' || handle, 'other', source, 'rae'
+  )), 'done', format('%s adds as somebody else, by another source', handle))
+from (values ('pia', 'doctor'), ('doc', 'upload')) as a (handle, source);
+revoke insert (source, created_by) on public.medical_records from authenticated;
+select results_eq(
+  $$ select title, source, tests.names() ->> created_by::text from public.medical_records
+    where title like 'Forged by %' order by 1 $$,
+  $$ values ('Forged by doc', 'doctor', 'Doc'), ('Forged by pia', 'upload', 'Pia') $$,
+  'it is said by whom it was'
+);
+delete from public.medical_records where title like 'Forged by %';
 
 -- Values -----------------------------------------------------------------------------------------
 

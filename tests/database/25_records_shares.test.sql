@@ -1,10 +1,12 @@
 -- Sharing single records: making, reading, giving up, revoking, expiry. Pia and omar are patients;
--- rae, ron and rex are whom pia shares with, locke's account is locked; doc has pia's chart open.
+-- rae, ron and rex are whom pia shares with, locke's account is locked; guest signed
+-- in anonymously; doc has pia's chart open.
 begin;
-select plan(98);
+select plan(113);
 
 select tests.make_user(u) from unnest(array['pia', 'omar', 'rae', 'ron', 'rex']) as u;
-select tests.make_user('locke', p_active => false), tests.make_user('doc', 'doctor');
+select tests.make_user('locke', p_active => false), tests.make_user('doc', 'doctor'),
+  tests.make_user('guest', p_anonymous => true);
 select tests.make_record('Scan', 'pia'), tests.make_record('Blood', 'pia'),
   tests.make_record('Old', 'pia', p_deleted => true),
   tests.make_record('Bill', 'omar');
@@ -72,6 +74,7 @@ from (values
   ('pia',  pg_temp.share('Scan', 'pia'),                           'PT400 invalid_request'),
   ('pia',  pg_temp.share('Scan', 'nobody'),                        'PT404 not_found'),
   ('pia',  pg_temp.share('Scan', 'locke'),                         'PT404 not_found'),
+  ('pia',  pg_temp.share('Scan', 'guest'),                         'PT404 not_found'),
   ('pia',  pg_temp.share('Scan', null),                            'PT404 not_found'),
   ('pia',  pg_temp.share('Old', 'rae'),                            'PT404 not_found'),
   ('pia',  pg_temp.share('Bill', 'rae'),                           'PT404 not_found'),
@@ -116,18 +119,18 @@ select is(
       'select title from public.medical_records where patient_id <> (select auth.uid())'),
     tests.attempt(actor,
       'select description from public.medical_record_contents where patient_id <> (select auth.uid())'),
-    tests.attempt(actor, $$ select concat_ws(' ', description, may_download)
+    tests.attempt(actor, $$ select concat_ws(' ', title, may_download)
       from public.open_medical_record(tests.id('Scan')) $$),
     tests.attempt(actor, $$ select file_name
       from private.authorize_record_download(tests.id('Scan')) $$)
   ), outcome, 'list / contents / open / download: ' || actor
 )
 from (values
-  ('rae',  'Blood, Scan / nothing / Contents of Scan f / PT403 forbidden'),
-  ('ron',  'Scan / nothing / Contents of Scan t / scan.pdf'),
+  ('rae',  'Blood, Scan / nothing / Scan f / PT403 forbidden'),
+  ('ron',  'Scan / nothing / Scan t / scan.pdf'),
   ('rex',  'nothing / nothing / PT404 not_found / PT404 not_found'),
   ('omar', 'nothing / nothing / PT404 not_found / PT404 not_found'),
-  ('pia',  'nothing / nothing / Contents of Scan t / scan.pdf'),
+  ('pia',  'nothing / nothing / Scan t / scan.pdf'),
   ('anon', '42501 grant / 42501 grant / 42501 grant / 42501 grant')
 ) as m (actor, outcome);
 select is(tests.attempt('rae',
@@ -203,6 +206,34 @@ select is(pg_temp.call('rae', format('revoke_record_share(%L)', pg_temp.share_id
   'done', 'a recipient gives it up');
 select is(tests.attempt('rae', $$ select title from public.medical_records where title = 'Scan' $$),
   'nothing', 'and sees it no more');
+
+-- Contents, through opening it, and only by the share that it was opened by ------------------------
+
+create function pg_temp.contents_of(p_handle text) returns text language sql as $$
+  select tests.attempt(p_handle, 'select description from public.medical_record_contents')
+$$;
+select is(pg_temp.call('pia', pg_temp.share('Scan', 'rex')), 'done', 'a record is shared');
+select is(pg_temp.contents_of('rex'), 'nothing', 'before it is opened, a share shows no contents');
+select is(pg_temp.call('rex', 'open_medical_record(tests.id(''Scan''))'), 'done', 'it is opened');
+select results_eq(
+  $$ select tests.names() ->> viewer_id::text, record_id = tests.id('Scan'), opened_at = now()
+    from private.record_openings $$,
+  $$ values ('Rex', true, true) $$, 'which is noted'
+);
+select is(pg_temp.contents_of('rex'), 'nothing', 'the contents are not shown at once');
+select tests.open_record_before('Scan', 'rex');
+select is(pg_temp.contents_of('rex'), 'Contents of Scan', 'but afterwards');
+select is(pg_temp.call('rex', 'open_medical_record(tests.id(''Scan''))'), 'done', 'opened again');
+select is((select opened_at from private.record_openings), now(), 'it is noted anew');
+select is(pg_temp.call('doc', 'open_medical_record(tests.id(''Scan''))'), 'done',
+  'who opens it under a chart');
+select is((select count(*) from private.record_openings), 1::bigint, 'needs no such note');
+select tests.open_record_before('Scan', 'rex');
+select is(pg_temp.call('pia', format('revoke_record_share(%L)', pg_temp.share_id('Scan', 'rex'))),
+  'done', 'the patient revokes it');
+select is(pg_temp.contents_of('rex'), 'nothing', 'and the contents are gone');
+select is(pg_temp.call('pia', pg_temp.share('Scan', 'rex')), 'done', 'shared anew');
+select is(pg_temp.contents_of('rex'), 'nothing', 'it is to be opened anew');
 
 -- Time -------------------------------------------------------------------------------------------
 

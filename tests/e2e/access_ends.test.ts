@@ -237,6 +237,48 @@ databaseTest(
   },
 );
 
+databaseTest("a share shows contents once they are opened by it, and logged", async () => {
+  const [patient, relative] = [await newPatient(), await newCaregiver()];
+  const record = await newRecord(patient, patient.id);
+  await must(
+    patient.client.from("medical_record_contents").insert({
+      record_id: record,
+      description: "Two planes",
+    }),
+  );
+  const read = () => must(relative.client.from("medical_record_contents").select("description"));
+  const open = () => relative.client.rpc("open_medical_record", { p_record_id: record });
+  const timesLogged = async () =>
+    (await must(patient.client.rpc("my_access_log"))).filter(({ summary }: { summary: string }) =>
+      summary === "Read a record"
+    ).length;
+
+  const p_id = await share(patient, record, relative);
+  assertEquals([await read(), await timesLogged()], [[], 0]);
+  await must(open());
+  assertEquals([await read(), await timesLogged()], [[{ description: "Two planes" }], 1]);
+
+  // A request that fails on the way out is no opening, and must not carry what it would have read.
+  await must(patient.client.rpc("revoke_record_share", { p_id }));
+  await share(patient, record, relative);
+  for (const select of ["title::integer", "description::integer"]) {
+    const failed = await send(`/rest/v1/rpc/open_medical_record?select=${select}`, {
+      method: "POST",
+      token: await tokenOf(relative.client),
+      body: JSON.stringify({ p_record_id: record }),
+    });
+    assertEquals(failed.status >= 400, true, select);
+    assertEquals(JSON.stringify(failed.body).includes("Two planes"), false, select);
+  }
+  assertEquals([await read(), await timesLogged()], [[], 1]);
+  await must(open());
+  assertEquals([await read(), await timesLogged()], [[{ description: "Two planes" }], 2]);
+  // Opening is the recipient's own: nobody else reads by it.
+  const other = await newCaregiver();
+  await share(patient, record, other);
+  assertEquals(await must(other.client.from("medical_record_contents").select()), []);
+});
+
 databaseTest(
   "a record that the patient deletes is gone for everybody else, until restored",
   async () => {

@@ -194,10 +194,21 @@ for (const { name, text } of bundles) {
         record_date: null,
       }]);
       assertEquals(await seenBy(relative, patient.id), [1, 0, 0]);
+      const read = () =>
+        must(
+          relative.client.from("medical_record_contents").select("description")
+            .eq("record_id", shared),
+        );
+      await must(
+        client.from("medical_record_contents").update({ description: "Chest, two planes" })
+          .eq("record_id", shared),
+      );
+      assertEquals(await read(), []);
       const [opened] = await must(
         relative.client.rpc("open_medical_record", { p_record_id: shared }),
       );
       assertEquals([opened.id, opened.may_download], [shared, true]);
+      assertEquals(await read(), [{ description: "Chest, two planes" }]);
       const { url } = await mustPost(relative.client, `${shared}/download-url`);
       const { bytes } = await sampleFile("application/dicom");
       assertEquals(await (await fetch(url)).bytes(), bytes);
@@ -240,6 +251,10 @@ for (const { name, text } of bundles) {
       assertEquals(await searchedBy(stranger), []);
       const opened = await stranger.client.rpc("open_medical_record", { p_record_id: shared });
       assertEquals(refusal(opened), [404, "not_found"]);
+      const contents = await must(
+        stranger.client.from("medical_record_contents").select().eq("record_id", shared),
+      );
+      assertEquals(contents, []);
       const download = await postRecords(stranger.client, `${shared}/download-url`);
       assertEquals(refusalOf(download), [404, "not_found"]);
       const direct = await stranger.client.storage.from(BUCKET).list(`${patient.id}/${shared}`);

@@ -98,9 +98,13 @@ export async function runAs<T>(db: postgres.Sql, person: Racer, work: Work<T>): 
   return result;
 }
 
-/** Lets all runners go at the same moment; answers what became of each. */
-export async function race(db: postgres.Sql, runner: (n: number) => Runner): Promise<Outcome[]> {
-  const ready = Array.from({ length: RUNNERS }, () => Promise.withResolvers<void>());
+/** Lets `count` runners go at the same moment; answers what became of each. */
+export async function race(
+  db: postgres.Sql,
+  runner: (n: number) => Runner,
+  count = RUNNERS,
+): Promise<Outcome[]> {
+  const ready = Array.from({ length: count }, () => Promise.withResolvers<void>());
   const start = Promise.all(ready.map(({ promise }) => promise));
   return await Promise.all(ready.map((own, n) =>
     outcomeOf(db, runner(n), () => {

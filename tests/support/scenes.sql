@@ -145,3 +145,27 @@ end;
 $$;
 comment on function tests.make_share(text, text, text, interval, boolean) is
   'A share of a record made 30 days ago; p_expires_in counts from now, negative for one that expired.';
+
+create function tests.open_record_before(
+  p_record text,
+  p_viewer text,
+  p_ago interval default '1 minute'
+)
+  returns void
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+begin
+  -- A share that a test has made in this transaction begins before what was opened by it.
+  update public.medical_record_shares as s set created_at = now() - p_ago
+  where s.record_id = tests.id(p_record) and s.shared_with_id = tests.uid(p_viewer)
+    and s.revoked_at is null and s.created_at > now() - p_ago;
+  insert into private.record_openings as o (viewer_id, record_id, opened_at)
+  values (tests.uid(p_viewer), tests.id(p_record), now() - p_ago)
+  on conflict (viewer_id, record_id) do update set opened_at = excluded.opened_at;
+end;
+$$;
+comment on function tests.open_record_before(text, text, interval) is
+  'Notes that somebody has opened a record, p_ago before now, in an earlier transaction: a test is '
+  'one transaction, and what is opened in it can be read in the next one only.';

@@ -1,6 +1,6 @@
 // Who can see what: asks as a person, right now, and writes down a row of the table.
 
-import { callRecords, type Client, granted, outcome } from "./outcome.ts";
+import { callRecords, type Client, granted, type Outcome, outcome } from "./outcome.ts";
 
 /** What the demo looks at, again and again, as different people. */
 export interface Target {
@@ -36,6 +36,16 @@ export interface AccessRow {
 export const NOTHING: Access = { listed: 0, shared: false, other: false, file: false };
 export const HEAD = ["who", "list", "shared record", "other records", "its file", "rule"];
 
+/** Opens a record and reads what it says, as a client that follows the API does. */
+export async function readRecord(client: Client, recordId: string): Promise<Outcome<string>> {
+  const opened = await outcome(client.rpc("open_medical_record", { p_record_id: recordId }));
+  if (opened.refusal) return { ...opened, data: null };
+  const contents = await outcome(
+    client.from("medical_record_contents").select().eq("record_id", recordId).maybeSingle(),
+  );
+  return { ...contents, data: contents.data?.record_id ?? null };
+}
+
 /** Tries everything on the target as a person. */
 export async function look(
   who: string,
@@ -44,10 +54,10 @@ export async function look(
   target: Target,
 ): Promise<AccessRow> {
   const { patientId, patientClient, sharedId, otherId } = target;
-  const open = (p_record_id: string) => outcome(client.rpc("open_medical_record", { p_record_id }));
   const { count } = await client.from("medical_records")
     .select("id", { count: "exact", head: true }).eq("patient_id", patientId);
-  const [shared, other] = [await open(sharedId), await open(otherId)];
+  const shared = await readRecord(client, sharedId);
+  const other = await readRecord(client, otherId);
   const file = await callRecords<{ url: string }>(client, `${sharedId}/download-url`);
   const rules = id === patientId ? [{ rule: "owner" }] : await granted(
     patientClient.rpc("why_can_see", { p_viewer_id: id, p_patient_id: patientId }),
@@ -56,8 +66,8 @@ export async function look(
     who,
     access: {
       listed: count ?? 0,
-      shared: !shared.refusal,
-      other: !other.refusal,
+      shared: shared.data !== null,
+      other: other.data !== null,
       file: file.data ? (await fetchBytes(file.data.url)) > 0 : false,
     },
     expected,

@@ -192,11 +192,16 @@ class Story {
     const list = await granted(relative.client.from("medical_records").select("title"));
     told.expect(`he lists: ${list.map(({ title }) => title).join(", ")}`, list.length === 1);
     const contents = await granted(relative.client.from("medical_record_contents").select("*"));
-    told.expect("its contents are in no table for him", contents.length === 0);
+    told.expect("what it says is not shown to him before he opens it", contents.length === 0);
     told.did('Vikram: supabase.rpc("open_medical_record", { p_record_id })');
     const { sharedId: p_record_id } = target;
     const opened = await outcome(relative.client.rpc("open_medical_record", { p_record_id }));
     told.allowed("he opens it by a call that writes to the patient's access log", opened);
+    told.did('Vikram: supabase.from("medical_record_contents").select().eq("record_id", …)');
+    const read = await granted(
+      relative.client.from("medical_record_contents").select().eq("record_id", p_record_id),
+    );
+    told.expect("from then on he reads it, for an hour", read.length === 1);
     const other = await outcome(
       relative.client.rpc("open_medical_record", { p_record_id: target.otherId }),
     );
