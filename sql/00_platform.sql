@@ -104,8 +104,8 @@ exception
 end;
 $$;
 comment on function private.read_cursor(text, text[]) is
-  'Reads a cursor back as an array whose parts can be cast to `p_types`, none of them null; null for '
-  'null. Errors: PT400 invalid_request.';
+  'Reads a cursor back as an array whose parts can be cast to `p_types`, none of them null; null '
+  'for null. Errors: PT400 invalid_request.';
 
 create function private.require_page_size(p_limit integer)
   returns void

@@ -265,9 +265,10 @@ as $$
   select exists (select 1 from auth.users as u where u.id = p_user_id and not u.is_anonymous)
 $$;
 comment on function private.is_permanent(uuid) is
-  'Whether an account has an address or another way to be signed in to again; anonymous ones have not, '
-  'and take no part in care and sharing.';
-revoke execute on function private.is_permanent(uuid) from public, anon, authenticated, service_role;
+  'Whether an account has an address or another way to be signed in to again; anonymous ones have '
+  'not, and take no part in care and sharing.';
+revoke execute on function private.is_permanent(uuid)
+  from public, anon, authenticated, service_role;
 
 create function private.require_permanent_account()
   returns uuid

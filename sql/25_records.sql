@@ -340,8 +340,8 @@ create table private.record_openings (
   primary key (viewer_id, record_id)
 );
 comment on table private.record_openings is
-  'When somebody last opened a record that is shared with them, which the audit trail says for good. '
-  'PHI. Opens its contents to them for 60 minutes, while the share is live.';
+  'When somebody last opened a record that is shared with them, which the audit trail says for '
+  'good. PHI. Opens its contents to them for 60 minutes, while the share is live.';
 
 create index record_openings_record_id_idx on private.record_openings (record_id);
 
@@ -686,9 +686,9 @@ as $$
   from private.open_medical_record(p_record_id) as o
 $$;
 comment on function public.open_medical_record(uuid) is
-  'Opens one record: for its patient, under an open chart, or by a live share; anyone but the patient '
-  'leaves an audit row. By a share this comes before its contents: medical_record_contents shows them '
-  'from the next request on, for 60 minutes, while the share is live. They are not in this answer, '
+  'Opens one record: for its patient, under an open chart, or by a live share; anyone but the '
+  'patient leaves an audit row. By a share this comes before its contents: medical_record_contents '
+  'shows them from the next request on, for 60 minutes, while the share is live. They are not in this answer, '
   'because an error on the way out would take the audit row back. Errors: PT401 unauthenticated, '
   'PT404 not_found.';
 revoke execute on function public.open_medical_record(uuid) from public, anon, service_role;
@@ -1103,7 +1103,7 @@ begin
         coalesce(m.id, gen_random_uuid()) as record_id,
         case
           when m.id is null then 'imported'
-          -- What the patient has deleted is theirs alone, and looks to others as if nothing were new.
+          -- What the patient has deleted is theirs alone, and looks to others like nothing new.
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
           when (i.record_type, i.title, i.record_date, i.fhir)
             is distinct from (m.record_type, m.title, m.record_date, c.fhir)

@@ -1144,7 +1144,7 @@ begin
         coalesce(m.id, gen_random_uuid()) as record_id,
         case
           when m.id is null then 'imported'
-          -- What the patient has deleted is theirs alone, and looks to others as if nothing were new.
+          -- What the patient has deleted is theirs alone, and looks to others like nothing new.
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
           when (i.record_type, i.title, i.record_date, i.fhir)
             is distinct from (m.record_type, m.title, m.record_date, c.fhir)

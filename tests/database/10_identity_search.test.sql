@@ -128,7 +128,9 @@ select is(tests.attempt('doc', format('select id from public.search_patients(%s)
 from unnest(array[
   'null, 0', 'null, 101', 'null, -1', 'null, null', $$null, 5, 'nonsense'$$, $$null, 5, ''$$,
   $$null, 5, encode('["a", "b", "c"]', 'base64')$$,
-  $$null, 5, encode('["a", "b", null]', 'base64')$$, $$null, 5, encode('["a", "b", 1]', 'base64')$$, $$null, 5, encode('[null, null, {}]', 'base64')$$,
+  $$null, 5, encode('["a", "b", null]', 'base64')$$,
+  $$null, 5, encode('["a", "b", 1]', 'base64')$$,
+  $$null, 5, encode('[null, null, {}]', 'base64')$$,
   $$null, 5, encode(format('[null, "b", "%s"]', tests.id('p01'))::bytea, 'base64')$$,
   $$null, 5, encode('["a", "b"]', 'base64')$$, $$null, 5, encode('{"a": 1}', 'base64')$$
 ]) as arguments;

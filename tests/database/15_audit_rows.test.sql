@@ -147,7 +147,8 @@ select is(pg_temp.trail_of('pia', 'select private.complete_record_upload(id) fro
   'records_worker'), null,
   'adding it again is nothing');
 select is((
-    select new_values ->> 'file_name' || ' ' || (new_values ->> 'patient_id' = tests.id('pia')::text)
+    select new_values ->> 'file_name' || ' '
+      || (new_values ->> 'patient_id' = tests.id('pia')::text)
     from public.audit_events where action = 'create' and resource_type = 'record_upload'
   ), 'scan.pdf true', 'what was announced is in the trail');
 select is(pg_temp.trail_of(handle,

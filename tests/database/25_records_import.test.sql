@@ -1,6 +1,7 @@
 -- Importing FHIR resources, as the function `records` does after it has read a bundle. The ward
 -- stands around pia (tests.make_ward); rao is a patient whose registry row has names and a date,
--- new one whose is empty; full's lacks the country only; cyr, dev and swe have names in three scripts.
+-- new one whose is empty; full's lacks the country only; cyr, dev and swe have
+-- names in three scripts.
 begin;
 select plan(129);
 

@@ -82,7 +82,7 @@ select is(pg_temp.purpose('carer', 'Genes'), 'share', 'one beyond them by its sh
 update public.chart_sessions set closed_at = now() where viewer_id = tests.id('carer');
 select is(pg_temp.purpose('carer', 'Scan'), 'share', 'without a chart the share is the ground');
 
--- The contents of what is shared, once it is opened ------------------------------------------------
+-- The contents of what is shared, once it is opened -----------------------------------------------
 
 -- What somebody reads of contents, in the transaction of the opening (p_ago null) or later.
 create function pg_temp.reads_after(p_handle text, p_record text, p_ago interval)

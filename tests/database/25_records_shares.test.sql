@@ -207,7 +207,7 @@ select is(pg_temp.call('rae', format('revoke_record_share(%L)', pg_temp.share_id
 select is(tests.attempt('rae', $$ select title from public.medical_records where title = 'Scan' $$),
   'nothing', 'and sees it no more');
 
--- Contents, through opening it, and only by the share that it was opened by ------------------------
+-- Contents, through opening it, and only by the share that it was opened by -----------------------
 
 create function pg_temp.contents_of(p_handle text) returns text language sql as $$
   select tests.attempt(p_handle, 'select description from public.medical_record_contents')
