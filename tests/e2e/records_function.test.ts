@@ -1,8 +1,11 @@
 // Files of records through the gateway, from announcement to download, and everybody who may not.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { asWorker, openDatabase } from "../../functions/_shared/db.ts";
+import { AppError } from "../../functions/_shared/errors.ts";
 import { sampleFile, SAMPLES, sha256 } from "../fixtures/files.ts";
 import { bundleOf, condition } from "../functions/bundles.ts";
+import { present } from "../support/auth.ts";
 import { testEnv } from "../support/env.ts";
 import { databaseTest, must, newCaregiver, newPatient, withDatabase } from "../support/people.ts";
 import {
@@ -224,4 +227,37 @@ Deno.test("the document of the API is open to everybody", async () => {
   assertEquals(response.status, 200);
   const { openapi, servers } = await response.json();
   assertEquals([openapi, servers], ["3.1.0", [{ url: `${testEnv().url}/functions/v1` }]]);
+});
+
+Deno.test({
+  name: "a statement of a function has 30 seconds, and one that outlives its time is unavailable",
+  ignore: !testEnv().dbUrl,
+  // The pool lets go of its connection by itself when it has been idle.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const sql = openDatabase(present(testEnv().dbUrl));
+    const context = { request_id: "req-1", ip: null, user_agent: null };
+    const [limit] = await asWorker(
+      sql,
+      "rate_limit_worker",
+      context,
+      (tx) =>
+        tx<{ ms: number }>`
+        select setting::integer as ms from pg_settings where name = 'statement_timeout'`,
+    );
+    assertEquals(limit, { ms: 30_000 });
+
+    const began = performance.now();
+    const error = await assertRejects(
+      () =>
+        asWorker(sql, "rate_limit_worker", context, async (tx) => {
+          await tx`select set_config('statement_timeout', '50', true)`;
+          await tx`select pg_sleep(20)`;
+        }),
+      AppError,
+    );
+    assertEquals([error.code, error.retryAfterSeconds], ["unavailable", 5]);
+    assert(performance.now() - began < 10_000, "the statement was not ended");
+  },
 });
