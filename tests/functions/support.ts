@@ -17,6 +17,8 @@ export const PUBLIC_URL = "https://project.example";
 export const ISSUER = `${PUBLIC_URL}/auth/v1`;
 export const CALLER_ID = "a1b2c3d4-0000-4000-8000-000000000001";
 export const SESSION_ID = "a1b2c3d4-0000-4000-8000-0000000000aa";
+/** The secret key of the project that tests stand on. */
+export const SECRET_KEY = "sb_secret_tests";
 /** Noon of 1 March 2026, UTC. Tokens are checked against the machine's clock, not this one. */
 export const NOW_MS = Date.UTC(2026, 2, 1, 12);
 
@@ -150,9 +152,9 @@ export class FakeStore implements ObjectStore {
     return bytes ? new Blob([bytes]).stream() : null;
   }
 
-  async remove(path: string) {
-    await this.#call("remove", path);
-    this.objects.delete(path);
+  async remove(paths: string[]) {
+    await this.#call("remove", ...paths);
+    for (const path of paths) this.objects.delete(path);
   }
 
   // deno-lint-ignore require-await -- what throws must reject
@@ -188,7 +190,12 @@ export function fakeDeps(
     log: (entry) => logged.push(entry),
     auth: {
       issuer: ISSUER,
-      env: { url: PUBLIC_URL, publishableKeys: {}, secretKeys: {}, jwks: { keys: [publicJwk] } },
+      env: {
+        url: PUBLIC_URL,
+        publishableKeys: { default: "sb_publishable_tests" },
+        secretKeys: { default: SECRET_KEY, next: `${SECRET_KEY}_next` },
+        jwks: { keys: [publicJwk] },
+      },
     },
     rateLimiter: NO_LIMIT,
     pseudonym: pseudonyms("a secret of tests"),
