@@ -333,12 +333,15 @@ create table private.patient_identifiers (
   created_at timestamptz not null default now(),
 
   constraint patient_identifiers_system_key unique (patient_id, system),
-  constraint patient_identifiers_system_check check (length(system) between 1 and 500),
+  constraint patient_identifiers_system_check check (length(system) between 1 and 510),
   constraint patient_identifiers_value_check check (length(value) between 1 and 500)
 );
 comment on table private.patient_identifiers is
   'Who a patient is in a system that bundles were imported from: the id of its FHIR Patient. PHI. '
   'A later bundle of that system about another id is refused as somebody else''s.';
+comment on column private.patient_identifiers.system is
+  'The source system, for the identifier that belongs to it; followed by " Patient", for the id of '
+  'the resource itself.';
 
 select private.audit_table(
   'private.patient_identifiers', 'patient_identifier', 'id', 'patient_id'
@@ -1106,16 +1109,21 @@ declare
   v_known public.patients;
   v_given record;
   v_linked text;
+  v_linked_resource text;
 begin
   select p.* into v_known from public.patients as p where p.id = p_patient_id;
   select g.* into v_given from jsonb_to_record(p_patient) as g (
-    source_id text, first_name text, last_name text, date_of_birth date, gender text, phone text,
-    address text, city text, state text, postal_code text, country text
+    is_reference boolean, source_id text, resource_id text, first_name text, last_name text, date_of_birth date,
+    gender text, phone text, address text, city text, state text, postal_code text, country text
   );
   select i.value into v_linked from private.patient_identifiers as i
   where i.patient_id = p_patient_id and i.system = p_source_system;
+  select i.value into v_linked_resource from private.patient_identifiers as i
+  where i.patient_id = p_patient_id and i.system = p_source_system || ' Patient';
 
   if v_linked <> v_given.source_id
+    -- Where a bundle gives no more than the id of a resource, that has to tell people apart.
+    or v_given.source_id is null and v_linked_resource <> v_given.resource_id
     or v_known.date_of_birth <> v_given.date_of_birth
     or (
       private.letters(v_known.first_name) <> private.letters(v_given.first_name)
@@ -1150,18 +1158,42 @@ begin
       or p.postal_code is null and v_given.postal_code is not null
       or p.country is null and v_given.country is not null
     );
-  if v_given.source_id is not null then
+  -- A bundle that only refers to somebody has not shown that it is this patient.
+  if v_given.is_reference is not true then
     insert into private.patient_identifiers (patient_id, system, value)
-    values (p_patient_id, p_source_system, v_given.source_id)
+    select p_patient_id, n.system, n.value
+    from (
+      values
+        (p_source_system, v_given.source_id),
+        (p_source_system || ' Patient', v_given.resource_id)
+    ) as n (system, value)
+    where n.value is not null
     on conflict (patient_id, system) do nothing;
   end if;
 end;
 $$;
 comment on function private.merge_imported_patient(uuid, text, jsonb) is
   'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the '
-  'patient''s id in the source system. Two names that both differ, another date of birth or another '
-  'id there mean somebody else. Errors: PT422 wrong_patient.';
+  'patient''s ids in the source system. Two names that both differ, another date of birth or another '
+  'id there mean somebody else. Of a bundle without a Patient it compares the ids. Errors: PT422 '
+  'wrong_patient.';
 revoke execute on function private.merge_imported_patient(uuid, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function private.resource_time(p_fhir jsonb)
+  returns timestamptz
+  language sql
+  stable
+  set search_path = ''
+as $$
+  select case
+    when pg_input_is_valid(p_fhir #>> '{meta,lastUpdated}', 'timestamptz')
+      then (p_fhir #>> '{meta,lastUpdated}')::timestamptz
+  end
+$$;
+comment on function private.resource_time(jsonb) is
+  'When the source system last changed a FHIR resource; null when it does not say.';
+revoke execute on function private.resource_time(jsonb)
   from public, anon, authenticated, service_role;
 
 create function private.import_records(
@@ -1183,7 +1215,7 @@ begin
   perform 1 from public.patients as p
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
-    for update;
+    for no key update; -- what refers to the patient, a new share for example, need not wait
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
   end if;
@@ -1213,11 +1245,13 @@ begin
           when m.id is null then 'imported'
           -- What the patient has deleted is theirs alone, and looks to others like nothing new.
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
-          when (i.record_type, i.title, i.record_date, i.fhir)
-            is distinct from (m.record_type, m.title, m.record_date, c.fhir)
-            or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
-            then 'updated'
-          else 'unchanged'
+          -- Title, type and date follow from the resource; where it is the same, they are the patient's.
+          when i.fhir is not distinct from c.fhir
+            and (i.sensitivity = 'normal' or m.sensitivity = 'sensitive')
+            then 'unchanged'
+          when p_patient_id <> v_caller and m.created_by is distinct from v_caller then 'kept'
+          when private.resource_time(i.fhir) < private.resource_time(c.fhir) then 'kept'
+          else 'updated'
         end as outcome
       from incoming as i
       left join public.medical_records as m
@@ -1266,7 +1300,8 @@ comment on function private.import_records(uuid, text, jsonb, jsonb) is
   'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with '
   'the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, '
   'sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
-  'null. Returns for each row imported, updated or unchanged. Errors: PT400 invalid_request, PT401 '
+  'null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than '
+  'what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 '
   'unauthenticated, PT404 not_found, PT422 wrong_patient.';
 revoke execute on function private.import_records(uuid, text, jsonb, jsonb)
   from public, anon, service_role;

@@ -67,6 +67,7 @@ export const ImportResult = z.strictObject({
   imported: Count,
   updated: Count,
   unchanged: Count,
+  kept: Count,
   by_type: Counts,
   skipped: Counts,
   patient: z.enum(["absent", "filled", "unchanged"]),

@@ -11,7 +11,7 @@ CREATE TABLE "private"."patient_identifiers" (
   "value"      text                     NOT NULL,
   "created_at" timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (id),
-  CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 500))),
+  CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 510))),
   CONSTRAINT "patient_identifiers_system_key" UNIQUE (patient_id, system),
   CONSTRAINT "patient_identifiers_value_check" CHECK (((length(value) >= 1) AND (length(value) <= 500)))
 );
@@ -313,7 +313,7 @@ CREATE TABLE "public"."patients" (
   "created_at"                     timestamp with time zone NOT NULL DEFAULT now(),
   "updated_at"                     timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "patients_date_of_birth_check" CHECK (((date_of_birth >= '1880-01-01'::date) AND (date_of_birth <= (CURRENT_DATE + 1)))),
-  CONSTRAINT "patients_diagnosis_date_check" CHECK ((diagnosis_date >= date_of_birth)),
+  CONSTRAINT "patients_diagnosis_date_check" CHECK (((diagnosis_date >= COALESCE(date_of_birth, '1880-01-01'::date)) AND (diagnosis_date <= (CURRENT_DATE + 1)))),
   CONSTRAINT "patients_emergency_contact_phone_check" CHECK ((emergency_contact_phone ~ '^[+0-9 ().x-]{4,40}$'::text)),
   CONSTRAINT "patients_first_name_check" CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
   CONSTRAINT "patients_gender_check" CHECK ((gender = ANY (ARRAY['male'::text, 'female'::text, 'other'::text, 'unknown'::text]))),
@@ -1116,7 +1116,7 @@ begin
   perform 1 from public.patients as p
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
-    for update;
+    for no key update; -- what refers to the patient, a new share for example, need not wait
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
   end if;
@@ -1146,11 +1146,13 @@ begin
           when m.id is null then 'imported'
           -- What the patient has deleted is theirs alone, and looks to others like nothing new.
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
-          when (i.record_type, i.title, i.record_date, i.fhir)
-            is distinct from (m.record_type, m.title, m.record_date, c.fhir)
-            or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
-            then 'updated'
-          else 'unchanged'
+          -- Title, type and date follow from the resource; where it is the same, they are the patient's.
+          when i.fhir is not distinct from c.fhir
+            and (i.sensitivity = 'normal' or m.sensitivity = 'sensitive')
+            then 'unchanged'
+          when p_patient_id <> v_caller and m.created_by is distinct from v_caller then 'kept'
+          when private.resource_time(i.fhir) < private.resource_time(c.fhir) then 'kept'
+          else 'updated'
         end as outcome
       from incoming as i
       left join public.medical_records as m
@@ -1382,16 +1384,21 @@ declare
   v_known public.patients;
   v_given record;
   v_linked text;
+  v_linked_resource text;
 begin
   select p.* into v_known from public.patients as p where p.id = p_patient_id;
   select g.* into v_given from jsonb_to_record(p_patient) as g (
-    source_id text, first_name text, last_name text, date_of_birth date, gender text, phone text,
-    address text, city text, state text, postal_code text, country text
+    is_reference boolean, source_id text, resource_id text, first_name text, last_name text, date_of_birth date,
+    gender text, phone text, address text, city text, state text, postal_code text, country text
   );
   select i.value into v_linked from private.patient_identifiers as i
   where i.patient_id = p_patient_id and i.system = p_source_system;
+  select i.value into v_linked_resource from private.patient_identifiers as i
+  where i.patient_id = p_patient_id and i.system = p_source_system || ' Patient';
 
   if v_linked <> v_given.source_id
+    -- Where a bundle gives no more than the id of a resource, that has to tell people apart.
+    or v_given.source_id is null and v_linked_resource <> v_given.resource_id
     or v_known.date_of_birth <> v_given.date_of_birth
     or (
       private.letters(v_known.first_name) <> private.letters(v_given.first_name)
@@ -1426,9 +1433,16 @@ begin
       or p.postal_code is null and v_given.postal_code is not null
       or p.country is null and v_given.country is not null
     );
-  if v_given.source_id is not null then
+  -- A bundle that only refers to somebody has not shown that it is this patient.
+  if v_given.is_reference is not true then
     insert into private.patient_identifiers (patient_id, system, value)
-    values (p_patient_id, p_source_system, v_given.source_id)
+    select p_patient_id, n.system, n.value
+    from (
+      values
+        (p_source_system, v_given.source_id),
+        (p_source_system || ' Patient', v_given.resource_id)
+    ) as n (system, value)
+    where n.value is not null
     on conflict (patient_id, system) do nothing;
   end if;
 end;
@@ -2010,6 +2024,20 @@ begin
   end if;
   return v_caller;
 end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.resource_time (
+  p_fhir jsonb
+)
+  RETURNS timestamp WITH time zone
+  LANGUAGE sql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+  select case
+    when pg_input_is_valid(p_fhir #>> '{meta,lastUpdated}', 'timestamptz')
+      then (p_fhir #>> '{meta,lastUpdated}')::timestamptz
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION private.respond_care_request (
@@ -3510,7 +3538,10 @@ CREATE POLICY "avatars_delete_authenticated" ON "storage"."objects"
 CREATE POLICY "avatars_insert_authenticated" ON "storage"."objects"
   FOR INSERT
   TO "authenticated"
-  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+  WITH
+    CHECK
+    (((bucket_id = 'avatars'::text) AND ((( SELECT auth.jwt() AS jwt) ->> 'is_anonymous'::text) IS DISTINCT FROM 'true'::text) AND ((storage.foldername(name))[1] = (( SELECT
+    auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
 CREATE POLICY "avatars_select_authenticated" ON "storage"."objects"
   FOR SELECT
@@ -3522,6 +3553,8 @@ CREATE POLICY "avatars_update_authenticated" ON "storage"."objects"
   TO "authenticated"
   USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)))
   WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+
+COMMENT ON COLUMN "private"."patient_identifiers"."system" IS 'The source system, for the identifier that belongs to it; followed by " Patient", for the id of the resource itself.';
 
 COMMENT ON COLUMN "private"."rate_limits"."granted" IS 'Whether the newest request got a token.';
 
@@ -3689,7 +3722,7 @@ COMMENT ON FUNCTION "private"."handle_new_user"() IS 'Trigger on auth.users: mak
 
 COMMENT ON FUNCTION "private"."handle_user_upgrade"() IS 'Trigger on auth.users: when an anonymous account becomes a permanent one, its registry row is made.';
 
-COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or null. Returns for each row imported, updated or unchanged. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT422 wrong_patient.';
+COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT422 wrong_patient.';
 
 COMMENT ON FUNCTION "private"."is_admin"() IS 'Whether the caller is an active administrator with multi-factor sign-in (aal2).';
 
@@ -3711,7 +3744,7 @@ COMMENT ON FUNCTION "private"."live_account"(jsonb) IS 'The account of a token''
 
 COMMENT ON FUNCTION "private"."make_cursor"(jsonb) IS 'Writes a sort key as a cursor.';
 
-COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the patient''s id in the source system. Two names that both differ, another date of birth or another id there mean somebody else. Errors: PT422 wrong_patient.';
+COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the patient''s ids in the source system. Two names that both differ, another date of birth or another id there mean somebody else. Of a bundle without a Patient it compares the ids. Errors: PT422 wrong_patient.';
 
 COMMENT ON FUNCTION "private"."my_access_log"(integer, timestamp with time zone, bigint) IS 'Body of public.my_access_log.';
 
@@ -3748,6 +3781,8 @@ COMMENT ON FUNCTION "private"."require_live_session"() IS 'The caller''s id. Err
 COMMENT ON FUNCTION "private"."require_page_size"(integer) IS 'Refuses a page of less than 1 or more than 100 rows. Errors: PT400 invalid_request.';
 
 COMMENT ON FUNCTION "private"."require_permanent_account"() IS 'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anonymous accounts.';
+
+COMMENT ON FUNCTION "private"."resource_time"(jsonb) IS 'When the source system last changed a FHIR resource; null when it does not say.';
 
 COMMENT ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) IS 'Body of public.respond_care_request.';
 
@@ -4034,6 +4069,8 @@ REVOKE ALL ON FUNCTION "private"."require_page_size"(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION "private"."require_page_size"(integer) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."require_permanent_account"() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."resource_time"(jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) FROM PUBLIC;
 

@@ -1,7 +1,7 @@
 -- my_access_log: a patient reads who touched her data. Pia is a patient, omar another; doc and
 -- carer have her chart open, rae has a share.
 begin;
-select plan(51);
+select plan(56);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('rae'),
   tests.make_user('doc', 'doctor'), tests.make_user('carer', 'caregiver'),
@@ -188,7 +188,10 @@ select is(tests.attempt('pia', format('select id from public.my_access_log(%s)',
   'PT400 invalid_request', format('my_access_log(%s)', arguments))
 from unnest(array[
   '0', '101', '-1', 'null', $$5, 'nonsense'$$, $$5, ''$$, $$5, encode('["2026-01-01"]', 'base64')$$,
-  $$5, encode('{"a": 1}', 'base64')$$
+  $$5, encode('{"a": 1}', 'base64')$$,
+  $$5, encode('["abc", 1]', 'base64')$$, $$5, encode('["2026-01-01", "x"]', 'base64')$$,
+  $$5, encode('["2026-01-01", 99999999999999999999]', 'base64')$$,
+  $$5, encode('[null, null]', 'base64')$$, $$5, encode('[{}, []]', 'base64')$$
 ]) as arguments;
 
 select * from finish();

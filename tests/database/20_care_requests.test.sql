@@ -3,7 +3,7 @@
 -- and cody a caregiver whose accounts are locked; ada is an administrator; guest, and
 -- helper, a caregiver, signed in anonymously.
 begin;
-select plan(136);
+select plan(138);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('doc', 'doctor'),
   tests.make_user('dora', 'doctor'), tests.make_user('undoc', 'doctor', p_verified => false),
@@ -11,7 +11,9 @@ select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('doc', '
   tests.make_user('locke', p_active => false), tests.make_user('dark', 'doctor', p_active => false),
   tests.make_user('cody', 'caregiver', p_active => false),
   tests.make_user('ada', 'admin'), tests.make_user('guest', p_anonymous => true),
-  tests.make_user('helper', 'caregiver', p_anonymous => true);
+  tests.make_user('helper', 'caregiver', p_anonymous => true), tests.make_user('gone');
+-- Gone keeps the registry row of a patient, and has no way left to be signed in to.
+update auth.users set is_anonymous = true where id = tests.uid('gone');
 
 -- Runs a call as somebody and keeps what it does; answers "done" or what refused it.
 create function pg_temp.call(p_handle text, p_call text) returns text language plpgsql as $$
@@ -68,6 +70,8 @@ from (values
   ('doc',      'locke', 'doctor',    '{}',                 'PT404 not_found'),
   ('doc',      'cora',  'doctor',    '{}',                 'PT404 not_found'),
   ('doc',      'guest', 'doctor',    '{}',                 'PT404 not_found'),
+  ('doc',      'gone',  'doctor',    '{}',                 'PT404 not_found'),
+  ('cora',     'gone',  'caregiver', '{records}',          'PT404 not_found'),
   ('doc',      'none',  'doctor',    '{}',                 'PT404 not_found'),
   ('cora',     'none',  'caregiver', '{records}',          'PT404 not_found'),
   ('pia',      'undoc', 'doctor',    '{}',                 'PT404 not_found'),

@@ -4,10 +4,11 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Hono } from "hono";
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
-import postgres from "postgres";
+import pg from "pg";
 import type { AppEnv } from "../../functions/_shared/app.ts";
 import type { Query, Sql, SqlValue } from "../../functions/_shared/db.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
+import type { ServerError } from "../../functions/_shared/database_errors.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
 import type { LogEntry } from "../../functions/_shared/log.ts";
 import { pseudonyms, type RateLimiter } from "../../functions/_shared/rate_limit.ts";
@@ -126,8 +127,8 @@ export class FakeSql implements Sql {
 }
 
 /** What the driver throws when a function of the database raises. */
-export function raised(code: string, message: string, detail = ""): postgres.PostgresError {
-  return Object.assign(new postgres.PostgresError(message), { code, message, detail });
+export function raised(code: string, message: string, detail = ""): ServerError {
+  return Object.assign(new pg.DatabaseError(message, 0, "error"), { code, detail });
 }
 
 /** A bucket in memory. */
