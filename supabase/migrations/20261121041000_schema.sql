@@ -43,25 +43,28 @@ ALTER TABLE "private"."record_openings"
   ENABLE ROW LEVEL SECURITY;
 
 CREATE TABLE "private"."record_uploads" (
-  "id"           uuid                     NOT NULL DEFAULT gen_random_uuid(),
-  "record_id"    uuid                     NOT NULL,
-  "patient_id"   uuid                     NOT NULL,
-  "storage_path" text                     NOT NULL,
-  "file_name"    text                     NOT NULL,
-  "file_type"    text                     NOT NULL,
-  "file_size"    bigint                   NOT NULL,
-  "file_sha256"  text                     NOT NULL,
-  "requested_by" uuid                     NOT NULL,
-  "expires_at"   timestamp with time zone NOT NULL,
-  "completed_at" timestamp with time zone,
-  "rejected_at"  timestamp with time zone,
-  "created_at"   timestamp with time zone NOT NULL DEFAULT now(),
+  "id"             uuid                     NOT NULL DEFAULT gen_random_uuid(),
+  "record_id"      uuid                     NOT NULL,
+  "patient_id"     uuid                     NOT NULL,
+  "storage_path"   text                     NOT NULL,
+  "file_name"      text                     NOT NULL,
+  "file_type"      text                     NOT NULL,
+  "file_size"      bigint                   NOT NULL,
+  "file_sha256"    text                     NOT NULL,
+  "requested_by"   uuid                     NOT NULL,
+  "expires_at"     timestamp with time zone NOT NULL,
+  "completed_at"   timestamp with time zone,
+  "object_version" text,
+  "rejected_at"    timestamp with time zone,
+  "swept_at"       timestamp with time zone,
+  "created_at"     timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "record_uploads_file_name_check" CHECK (((file_name !~ '[[:cntrl:]/\\]'::text) AND ((length(file_name) >= 1) AND (length(file_name) <= 255)))),
   CONSTRAINT "record_uploads_file_sha256_check" CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT "record_uploads_file_size_check" CHECK (((file_size >= 1) AND (file_size <= 52428800))),
   CONSTRAINT "record_uploads_file_type_check"
     CHECK ((file_type = ANY (ARRAY['application/pdf'::text, 'image/jpeg'::text, 'image/png'::text, 'application/dicom'::text, 'text/plain'::text, 'application/json'::text]))),
-  CONSTRAINT "record_uploads_outcome_check" CHECK (((completed_at IS NULL) OR (rejected_at IS NULL))),
+  CONSTRAINT "record_uploads_object_version_check" CHECK (((completed_at IS NULL) = (object_version IS NULL))),
+  CONSTRAINT "record_uploads_outcome_check" CHECK (((completed_at IS NULL) OR (num_nonnulls(rejected_at, swept_at) = 0))),
   CONSTRAINT "record_uploads_pkey" PRIMARY KEY (id),
   CONSTRAINT "record_uploads_storage_path_key" UNIQUE (storage_path)
 );
@@ -624,9 +627,14 @@ begin
     select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256
     from public.medical_records as r
     join public.medical_record_contents as c on c.record_id = r.id
-    where r.id = p_record_id and r.file_name is not null and c.storage_path is not null;
+    join private.record_uploads as u on u.storage_path = c.storage_path
+    -- Bytes that were put there after the check are not the record's file.
+    join storage.objects as o
+      on o.bucket_id = 'medical-records' and o.name = u.storage_path and o.version = u.object_version
+    where r.id = p_record_id and r.file_name is not null;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'The record has no file';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'The record has no file that was checked';
   end if;
   perform private.write_audit('download_file', 'medical_record', p_record_id, v_patient_id,
     case when v_ground = 'share_download' then 'share' end);
@@ -776,7 +784,8 @@ end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.complete_record_upload (
-  p_upload_id uuid
+  p_upload_id      uuid,
+  p_object_version text
 )
   RETURNS void
   LANGUAGE plpgsql
@@ -786,17 +795,38 @@ CREATE OR REPLACE FUNCTION private.complete_record_upload (
 declare
   v_upload private.record_uploads;
 begin
-  update private.record_uploads as u set completed_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
-  returning u.* into v_upload;
-  if not found then
-    perform 1 from private.record_uploads as u where u.id = p_upload_id and u.completed_at is not null;
-    if not found then
-      raise exception using errcode = 'PT409', message = 'upload_missing',
-        detail = 'The announcement is gone or was rejected';
-    end if;
+  perform private.require_live_session();
+  -- Reading a file takes seconds, in which rights end. What ends them for this record comes before
+  -- this lock, and is seen below, or after this transaction.
+  perform 1
+  from public.medical_records as r
+  where r.id = (select u.record_id from private.record_uploads as u where u.id = p_upload_id)
+  for no key update;
+  select u.* into v_upload from private.record_uploads as u where u.id = p_upload_id for update;
+  if not found
+    or v_upload.rejected_at is not null
+    or (v_upload.completed_at is null and v_upload.expires_at <= now() - interval '1 hour')
+  then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The announcement is gone, was rejected, or is too old';
+  end if;
+  if private.writable_record(v_upload.record_id) is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  if v_upload.completed_at is not null then
     return;
   end if;
+  perform 1
+  from storage.objects as o
+  where o.bucket_id = 'medical-records' and o.name = v_upload.storage_path
+    and o.version = p_object_version and o.created_at <= v_upload.expires_at
+  for share;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The uploaded file is gone, or is not the one that was checked';
+  end if;
+  update private.record_uploads as u set completed_at = now(), object_version = p_object_version
+  where u.id = p_upload_id;
   update public.medical_records as r set
     file_name = v_upload.file_name,
     file_type = v_upload.file_type,
@@ -963,6 +993,26 @@ exception
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A reason has at most 500 characters';
 end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.ended_record_uploads (
+  p_limit integer
+)
+  RETURNS TABLE (
+    upload_id    uuid,
+    storage_path text
+  )
+  LANGUAGE sql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  select u.id, u.storage_path
+  from private.record_uploads as u
+  where u.completed_at is null and u.swept_at is null
+    and u.expires_at < now() - interval '3 hours'
+  order by u.expires_at, u.id
+  limit p_limit
 $function$;
 
 CREATE OR REPLACE FUNCTION private.ensure_month_partitions (
@@ -1483,6 +1533,19 @@ CREATE OR REPLACE FUNCTION private.my_access_log (
   limit p_limit
 $function$;
 
+CREATE OR REPLACE FUNCTION private.note_uploads_swept (
+  p_upload_ids uuid[]
+)
+  RETURNS void
+  LANGUAGE sql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  update private.record_uploads as u set swept_at = now()
+  where u.id = any (p_upload_ids) and u.completed_at is null and u.swept_at is null
+    and u.expires_at < now() - interval '3 hours'
+$function$;
+
 CREATE OR REPLACE FUNCTION private.open_chart (
   p_patient_id uuid,
   p_purpose    text
@@ -1677,13 +1740,16 @@ CREATE OR REPLACE FUNCTION private.pending_record_upload (
   p_record_id uuid
 )
   RETURNS TABLE (
-    upload_id    uuid,
-    storage_path text,
-    file_name    text,
-    file_type    text,
-    file_size    bigint,
-    file_sha256  text,
-    completed_at timestamp with time zone
+    upload_id        uuid,
+    storage_path     text,
+    file_name        text,
+    file_type        text,
+    file_size        bigint,
+    file_sha256      text,
+    completed_at     timestamp with time zone,
+    object_version   text,
+    content_type     text,
+    content_encoding text
   )
   LANGUAGE plpgsql
   SECURITY DEFINER
@@ -1696,13 +1762,32 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
   return query
-    select u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.completed_at
-    from private.record_uploads as u
-    where u.record_id = p_record_id
-      and u.rejected_at is null
-      -- The file may lie there by then; an hour more lets a slow client still say so.
-      and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
-    order by u.completed_at nulls last, u.created_at desc, u.id
+    with announced as (
+      select
+        u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.expires_at,
+        u.completed_at, u.created_at
+      from private.record_uploads as u
+      where u.record_id = p_record_id
+        and u.rejected_at is null
+        -- The file may lie there by then; an hour more lets a slow client still say so.
+        and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
+    ), newest as (
+      select a.file_name, a.file_type, a.file_size, a.file_sha256
+      from announced as a
+      order by a.completed_at nulls last, a.created_at desc, a.id
+      limit 1
+    )
+    -- Of announcements of the same file any may have been answered to the client: where it lies counts.
+    select
+      a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256, a.completed_at,
+      o.version, o.metadata ->> 'mimetype', o.metadata ->> 'contentEncoding'
+    from newest as n
+    join announced as a
+      on (a.file_name, a.file_type, a.file_size, a.file_sha256)
+        = (n.file_name, n.file_type, n.file_size, n.file_sha256)
+    left join storage.objects as o
+      on o.bucket_id = 'medical-records' and o.name = a.storage_path and o.created_at <= a.expires_at
+    order by a.completed_at nulls last, o.id is null, a.created_at desc, a.id
     limit 1;
   if not found then
     raise exception using errcode = 'PT409', message = 'upload_missing',
@@ -1823,13 +1908,18 @@ $function$;
 CREATE OR REPLACE FUNCTION private.reject_record_upload (
   p_upload_id uuid
 )
-  RETURNS void
-  LANGUAGE sql
+  RETURNS boolean
+  LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
+begin
   update private.record_uploads as u set rejected_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null;
+  return found or exists (
+    select 1 from private.record_uploads as u where u.id = p_upload_id and u.rejected_at is not null
+  );
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.request_care (
@@ -3030,6 +3120,9 @@ CREATE INDEX record_uploads_patient_id_idx ON private.record_uploads USING btree
 
 CREATE INDEX record_uploads_record_id_idx ON private.record_uploads USING btree (record_id, created_at DESC);
 
+CREATE INDEX record_uploads_unswept_idx ON private.record_uploads USING btree (expires_at)
+  WHERE ((completed_at IS NULL) AND (swept_at IS NULL));
+
 CREATE INDEX account_grants_granted_by_idx ON public.account_grants USING btree (granted_by);
 
 CREATE INDEX audit_events_actor_id_idx ON ONLY public.audit_events USING btree (actor_id, occurred_at DESC, id DESC);
@@ -3560,6 +3653,10 @@ COMMENT ON COLUMN "private"."rate_limits"."granted" IS 'Whether the newest reque
 
 COMMENT ON COLUMN "private"."rate_limits"."tokens" IS 'Tokens left at refilled_at.';
 
+COMMENT ON COLUMN "private"."record_uploads"."object_version" IS 'storage.objects.version of the bytes that were checked; no other ones are handed out.';
+
+COMMENT ON COLUMN "private"."record_uploads"."swept_at" IS 'When what may have been uploaded was removed, because nothing came of it. Null: not yet, or kept.';
+
 COMMENT ON COLUMN "public"."account_grants"."grant" IS 'moderator: acts on reports; seller: offers in the market; listener: answers in support circles.';
 
 COMMENT ON COLUMN "public"."account_grants"."granted_by" IS 'The administrator; null when gone.';
@@ -3702,7 +3799,7 @@ COMMENT ON FUNCTION "private"."close_account"() IS 'Body of public.close_account
 
 COMMENT ON FUNCTION "private"."close_chart"(uuid) IS 'Body of public.close_chart.';
 
-COMMENT ON FUNCTION "private"."complete_record_upload"(uuid) IS 'Gives a record the file of a checked upload; repeating it changes nothing. Errors: PT409 already_uploaded or upload_missing.';
+COMMENT ON FUNCTION "private"."complete_record_upload"(uuid, text) IS 'Gives a record the file of a checked upload, while its object still is the version that was read and the caller may still write the record; repeating it changes nothing. Errors: PT401 unauthenticated, PT404 not_found, PT409 already_uploaded or upload_missing.';
 
 COMMENT ON FUNCTION "private"."connected_profile_ids"() IS 'Accounts whose public face the caller may see because they are in care together, or because a record is shared between them.';
 
@@ -3713,6 +3810,8 @@ COMMENT ON FUNCTION "private"."current_audit_context"() IS 'Who acts, from the t
 COMMENT ON FUNCTION "private"."end_barred_sessions"() IS 'Trigger on auth.users: whoever is banned or deleted loses every session at once, where Auth alone would let them run until the next refresh.';
 
 COMMENT ON FUNCTION "private"."end_care"(uuid, text) IS 'Body of public.end_care.';
+
+COMMENT ON FUNCTION "private"."ended_record_uploads"(integer) IS 'Uploads of which nothing came, rejected, expired or overtaken, and nothing can come any more, oldest first: what lies there may be removed.';
 
 COMMENT ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) IS 'Makes the partitions of this month and the next ones in schema private, with row-level security on, no grants and no truncate; those that exist stay. Not for tables that may be truncated. Run it well before a month begins: rows that are in the default partition already keep the month from being made.';
 
@@ -3748,6 +3847,8 @@ COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Co
 
 COMMENT ON FUNCTION "private"."my_access_log"(integer, timestamp with time zone, bigint) IS 'Body of public.my_access_log.';
 
+COMMENT ON FUNCTION "private"."note_uploads_swept"(uuid[]) IS 'Notes that the objects of ended uploads have been removed; repeating it changes nothing.';
+
 COMMENT ON FUNCTION "private"."open_chart"(uuid, text) IS 'Body of public.open_chart.';
 
 COMMENT ON FUNCTION "private"."open_chart_purpose"(uuid) IS 'Purpose of the chart that the caller has open of a patient, for the audit row; null for none.';
@@ -3758,7 +3859,7 @@ COMMENT ON FUNCTION "private"."open_medical_record"(uuid) IS 'Body of public.ope
 
 COMMENT ON FUNCTION "private"."opened_record_ids"() IS 'Records that are shared with the caller now, and that they have opened by that share within 60 minutes, in an earlier transaction.';
 
-COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
+COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one, with what Storage has there; object_version is null while nothing has arrived in time. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
 
 COMMENT ON FUNCTION "private"."reachable_patient_ids"() IS 'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those who share one. Empty when the session is over. No ground by itself: it lets the planner find the rows that the grounds then decide on.';
 
@@ -3768,7 +3869,7 @@ COMMENT ON FUNCTION "private"."record_access"(uuid) IS 'Why the caller may read 
 
 COMMENT ON FUNCTION "private"."refuse_change"() IS 'Trigger: refuses whatever it is put on.';
 
-COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced; repeating it changes nothing.';
+COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced; repeating it changes nothing. Answers whether it is rejected, so that nobody will take it over and its object may be removed.';
 
 COMMENT ON FUNCTION "private"."request_care"(uuid, text, text[]) IS 'Body of public.request_care.';
 
@@ -3942,9 +4043,9 @@ REVOKE ALL ON FUNCTION "private"."close_chart"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."close_chart"(uuid) TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."complete_record_upload"(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "private"."complete_record_upload"(uuid, text) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION "private"."complete_record_upload"(uuid) TO "records_worker";
+GRANT EXECUTE ON FUNCTION "private"."complete_record_upload"(uuid, text) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."connected_profile_ids"() FROM PUBLIC;
 
@@ -3959,6 +4060,10 @@ REVOKE ALL ON FUNCTION "private"."end_barred_sessions"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."end_care"(uuid, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."end_care"(uuid, text) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."ended_record_uploads"(integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."ended_record_uploads"(integer) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) FROM PUBLIC;
 
@@ -4011,6 +4116,10 @@ REVOKE ALL ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) FRO
 REVOKE ALL ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time zone, bigint) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time zone, bigint) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."note_uploads_swept"(uuid[]) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."note_uploads_swept"(uuid[]) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."open_chart"(uuid, text) FROM PUBLIC;
 
