@@ -5,6 +5,7 @@ import type { AuthSettings } from "./auth.ts";
 import { openDatabase, type Sql } from "./db.ts";
 import { type Env, readEnv } from "./env.ts";
 import { resilientFetch } from "./fetch.ts";
+import { type KeyRing, openKeyRing } from "./key_ring.ts";
 import { createLog, type Log } from "./log.ts";
 import { postgresLimiter, pseudonyms, type RateLimiter, redisLimiter } from "./rate_limit.ts";
 import { createObjectStore, type ObjectStore } from "./storage.ts";
@@ -17,6 +18,10 @@ export interface Deps {
   sql: Sql;
   /** The bucket `medical-records`. */
   recordFiles: ObjectStore;
+  /** Wraps and unwraps data keys. */
+  keyRing: KeyRing;
+  /** HMAC key of the blind indexes, 32 bytes. */
+  blindIndexKey: Uint8Array<ArrayBuffer>;
   rateLimiter: RateLimiter;
   /** Digest that names nobody, for keys that stand for a person. */
   pseudonym: (name: string) => Promise<string>;
@@ -58,6 +63,8 @@ export function productionDeps(variables: Record<string, string>): Deps {
       bucket: "medical-records",
       fetch: resilientFetch(fetch),
     }),
+    keyRing: openKeyRing(env.KEY_ENCRYPTION_KEYS),
+    blindIndexKey: env.BLIND_INDEX_KEY,
     rateLimiter: createLimiter(env, sql, now),
     pseudonym: pseudonyms(secretKey),
     allowedOrigins: env.ALLOWED_ORIGINS,

@@ -2,6 +2,7 @@
 // embedded stack set; the README lists them all.
 
 import { z } from "zod";
+import { readKeyVersions } from "./key_ring.ts";
 
 const Jwk = z.looseObject({ kty: z.string() });
 const JwkSet = z.preprocess(
@@ -26,6 +27,17 @@ function optional<T extends z.ZodType>(schema: T) {
   return z.preprocess((value) => value === "" ? undefined : value, schema.optional());
 }
 
+const KeyVersions = z.string().transform((text, context) => {
+  const versions = readKeyVersions(text);
+  if (versions) return versions;
+  context.addIssue("is not <id>.v<version>=<32 bytes in base64>, versions of one key by comma");
+  return z.NEVER;
+});
+const Key = z.base64().transform((text) => Uint8Array.fromBase64(text)).refine(
+  (key) => key.length === 32,
+  "is not 32 bytes in base64",
+);
+
 const KeySet = z.record(z.string(), z.string().min(1));
 const SecretKeySet = z.object({ default: z.string().min(1) }).catchall(z.string().min(1));
 
@@ -46,6 +58,10 @@ const EnvSchema = z.object({
   ALLOWED_ORIGINS: z.string().default("").transform((text) =>
     text.split(",").map((origin) => origin.trim()).filter(Boolean)
   ),
+  /** Key-encryption keys, newest version current: `<id>.v<version>=<32 bytes in base64>`, by comma. */
+  KEY_ENCRYPTION_KEYS: KeyVersions,
+  /** HMAC key of the blind indexes by which encrypted fields are searched: 32 bytes in base64. */
+  BLIND_INDEX_KEY: Key,
   LOG_LEVEL: optional(z.enum(["debug", "info", "warn", "error"])),
   UPSTASH_REDIS_REST_URL: optional(z.url()),
   UPSTASH_REDIS_REST_TOKEN: optional(z.string()),

@@ -7,6 +7,9 @@ import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
 import { derive } from "./gateway.ts";
 
+/** The environment as it was before a stack put its own into it. */
+const GIVEN = Deno.env.toObject();
+
 interface FunctionModule {
   default: { fetch: (request: Request) => Response | Promise<Response> };
 }
@@ -41,8 +44,11 @@ function functionEnv(context: StackContext): Record<string, string> {
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: context.keys.publishable }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: context.keys.secret }),
     SUPABASE_JWKS: JSON.stringify({ keys: [publicKey(context)] }),
+    // What is set outside wins: a new version of the key is tried by setting it before a start.
+    KEY_ENCRYPTION_KEYS: GIVEN.KEY_ENCRYPTION_KEYS ?? context.keys.encryption,
+    BLIND_INDEX_KEY: GIVEN.BLIND_INDEX_KEY ?? context.keys.blindIndex,
     // On a machine of one's own, pages from anywhere may be tried.
-    ALLOWED_ORIGINS: Deno.env.get("ALLOWED_ORIGINS") ?? "*",
+    ALLOWED_ORIGINS: GIVEN.ALLOWED_ORIGINS ?? "*",
   };
 }
 

@@ -1,6 +1,6 @@
 // Keys of one embedded stack, made at its first start and kept in its data folder, readable by the
-// owner only: the two API keys, the ES256 key that signs access tokens, and the secret that Lite
-// wants for its own.
+// owner only: the two API keys, the ES256 key that signs access tokens, the secret that Lite wants for
+// its own, and the keys by which functions encrypt.
 
 import { join } from "@std/path";
 
@@ -14,22 +14,35 @@ export interface LocalKeys {
   internal: string;
   /** Private ES256 key (JWK with `kid`) that signs access tokens. */
   signing: JsonWebKey & { kid: string };
+  /** `KEY_ENCRYPTION_KEYS` of the functions. */
+  encryption: string;
+  /** `BLIND_INDEX_KEY` of the functions. */
+  blindIndex: string;
 }
 
-/** Reads the keys below `dataDir`, or makes them. */
+/** Reads the keys below `dataDir`, or makes them; those of a kind that is new are added. */
 export async function loadKeys(dataDir: string): Promise<LocalKeys> {
   const path = join(dataDir, "keys.json");
   const text = await Deno.readTextFile(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof Deno.errors.NotFound) return "{}";
     throw error;
   });
-  if (text) return JSON.parse(text);
+  const known: Partial<LocalKeys> = JSON.parse(text);
+  const keys: LocalKeys = { ...await makeKeys(), ...known };
+  if (Object.keys(keys).every((name) => name in known)) return keys;
+  // Renamed into place, so that a crash leaves either all keys or none.
+  await Deno.writeTextFile(`${path}.new`, JSON.stringify(keys, null, 2), { mode: 0o600 });
+  await Deno.rename(`${path}.new`, path);
+  return keys;
+}
+
+async function makeKeys(): Promise<LocalKeys> {
   const pair = await crypto.subtle.generateKey(
     { name: "ECDSA", namedCurve: "P-256" },
     true,
     ["sign", "verify"],
   );
-  const keys: LocalKeys = {
+  return {
     publishable: `sb_publishable_${random(24)}`,
     secret: `sb_secret_${random(24)}`,
     internal: random(48),
@@ -38,11 +51,9 @@ export async function loadKeys(dataDir: string): Promise<LocalKeys> {
       kid: crypto.randomUUID(),
       alg: "ES256",
     },
+    encryption: `local.v1=${base64(32)}`,
+    blindIndex: base64(32),
   };
-  // Renamed into place, so that a crash leaves either all keys or none.
-  await Deno.writeTextFile(`${path}.new`, JSON.stringify(keys, null, 2), { mode: 0o600 });
-  await Deno.rename(`${path}.new`, path);
-  return keys;
 }
 
 function random(bytes: number): string {
@@ -50,4 +61,8 @@ function random(bytes: number): string {
     alphabet: "base64url",
     omitPadding: true,
   });
+}
+
+function base64(bytes: number): string {
+  return crypto.getRandomValues(new Uint8Array(bytes)).toBase64();
 }

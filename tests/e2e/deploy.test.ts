@@ -106,6 +106,8 @@ async function answers(upload: Upload, folder: string): Promise<void> {
       SUPABASE_DB_URL: dbUrl ?? "postgresql://postgres:postgres@127.0.0.1:1/postgres",
       SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: publishableKey }),
       SUPABASE_SECRET_KEYS: JSON.stringify({ default: secretKey }),
+      KEY_ENCRYPTION_KEYS: `test.v1=${new Uint8Array(32).toBase64()}`,
+      BLIND_INDEX_KEY: new Uint8Array(32).toBase64(),
     },
     stdin: "null",
   }).spawn();

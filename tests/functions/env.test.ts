@@ -10,6 +10,8 @@ const GOOD = {
   SUPABASE_DB_URL: "postgresql://postgres:secret@db.ref.supabase.co:5432/postgres",
   SUPABASE_PUBLISHABLE_KEYS: '{"default":"sb_publishable_x"}',
   SUPABASE_SECRET_KEYS: '{"default":"sb_secret_x"}',
+  KEY_ENCRYPTION_KEYS: `main.v1=${new Uint8Array(32).toBase64()}`,
+  BLIND_INDEX_KEY: new Uint8Array(32).toBase64(),
   SUPABASE_JWKS: JSON.stringify({ keys: [publicJwk] }),
 };
 

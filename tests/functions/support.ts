@@ -10,6 +10,7 @@ import type { Query, Sql, SqlValue } from "../../functions/_shared/db.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
 import type { ServerError } from "../../functions/_shared/database_errors.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
+import { openKeyRing } from "../../functions/_shared/key_ring.ts";
 import type { LogEntry } from "../../functions/_shared/log.ts";
 import { pseudonyms, type RateLimiter } from "../../functions/_shared/rate_limit.ts";
 import type { ObjectStore } from "../../functions/_shared/storage.ts";
@@ -22,6 +23,13 @@ export const SESSION_ID = "a1b2c3d4-0000-4000-8000-0000000000aa";
 export const SECRET_KEY = "sb_secret_tests";
 /** Noon of 1 March 2026, UTC. Tokens are checked against the machine's clock, not this one. */
 export const NOW_MS = Date.UTC(2026, 2, 1, 12);
+
+/** Two versions of a key-encryption key; the second is current. */
+export const KEY_VERSIONS = [1, 2].map((key_version) => ({
+  key_id: "test",
+  key_version,
+  key: new Uint8Array(32).fill(key_version),
+}));
 
 const KEY_ID = "test-key";
 const keys = await generateKeyPair("ES256", { extractable: true });
@@ -198,6 +206,8 @@ export function fakeDeps(
         jwks: { keys: [publicJwk] },
       },
     },
+    keyRing: openKeyRing(KEY_VERSIONS),
+    blindIndexKey: new Uint8Array(32).fill(9),
     rateLimiter: NO_LIMIT,
     pseudonym: pseudonyms("a secret of tests"),
     allowedOrigins: ["https://app.example"],

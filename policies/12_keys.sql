@@ -1,0 +1,5 @@
+-- Who may do what to keys. No row here: not allowed.
+--   data_keys  nobody, through any grant; functions in `private` give and take single keys
+
+alter table private.data_keys enable row level security;
+revoke all on table private.data_keys from public, anon, authenticated, service_role;
