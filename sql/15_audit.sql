@@ -375,6 +375,7 @@ as $$
     when 'open_record' then 'Read a record'
     when 'download_file' then 'Downloaded a file of a record'
     when 'upload_file' then 'Added a file to a record'
+    when 'export_records' then 'Exported your records'
     else initcap(replace(p_action, '_', ' ')) || 'd ' || case p_resource_type
       when 'patient' then 'your registry entry'
       when 'medical_record' then 'a record'

@@ -1,5 +1,5 @@
 -- Records: the patient's medical history, its contents, the shares of single records, files, and the
--- import of FHIR bundles.
+-- import and export of FHIR bundles.
 -- Needs: 20_care.sql (open charts). Policies: policies/25_records.sql.
 
 create table public.medical_records (
@@ -11,6 +11,7 @@ create table public.medical_records (
   source text not null default 'upload',
   source_system text,
   source_id text,
+  source_url text,
   sensitivity text not null default 'normal',
   file_name text,
   file_type text,
@@ -38,6 +39,9 @@ create table public.medical_records (
     and (source = 'fhir') = (source_id is not null)
     and length(source_system) between 1 and 500 and length(source_id) between 1 and 500
   ),
+  constraint medical_records_source_url_check check (
+    source_url is null or source = 'fhir' and length(source_url) between 1 and 500
+  ),
   constraint medical_records_sensitivity_check check (sensitivity in ('normal', 'sensitive')),
   constraint medical_records_file_check check (
     num_nulls(file_name, file_type, file_size, file_sha256) in (0, 4)
@@ -55,6 +59,9 @@ comment on column public.medical_records.source is
 comment on column public.medical_records.source_system is
   'Where an imported resource comes from, a URI; with source_id unique for the patient.';
 comment on column public.medical_records.source_id is 'Resource there, for example Condition/123.';
+comment on column public.medical_records.source_url is
+  'fullUrl of the resource in the bundle it came with, by which other resources of that bundle refer '
+  'to it; null when it had none.';
 comment on column public.medical_records.sensitivity is
   'sensitive: a caregiver needs the scope of that name beside records.';
 comment on column public.medical_records.file_type is 'Media type, as found in the file itself.';
@@ -1232,14 +1239,17 @@ begin
 
   return query
     with incoming as materialized (
-      select r.source_id, r.record_type, r.title, r.record_date, r.sensitivity, r.fhir
+      select
+        r.source_id, r.source_url, r.record_type, r.title, r.record_date, r.sensitivity, r.fhir
       from jsonb_to_recordset(p_rows) as r (
-        source_id text, record_type text, title text, record_date date, sensitivity text, fhir jsonb
+        source_id text, source_url text, record_type text, title text, record_date date,
+        sensitivity text, fhir jsonb
       )
     ), compared as materialized (
       select
         i.source_id, i.record_type, i.title, i.record_date, i.fhir,
         i.sensitivity,
+        coalesce(i.source_url, m.source_url) as source_url,
         coalesce(m.id, gen_random_uuid()) as record_id,
         case
           when m.id is null then 'imported'
@@ -1247,6 +1257,7 @@ begin
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
           -- Title, type and date follow from the resource; where it is the same, they are the patient's.
           when i.fhir is not distinct from c.fhir
+            and (i.source_url is null or i.source_url is not distinct from m.source_url)
             and (i.sensitivity = 'normal' or m.sensitivity = 'sensitive')
             then 'unchanged'
           when p_patient_id <> v_caller and m.created_by is distinct from v_caller then 'kept'
@@ -1261,11 +1272,11 @@ begin
     ), inserted as (
       insert into public.medical_records (
         id, patient_id, title, record_type, record_date, source, source_system, source_id,
-        sensitivity, created_by
+        source_url, sensitivity, created_by
       )
       select
         n.record_id, p_patient_id, n.title, n.record_type, n.record_date, 'fhir', p_source_system,
-        n.source_id, n.sensitivity, v_caller
+        n.source_id, n.source_url, n.sensitivity, v_caller
       from compared as n
       where n.outcome = 'imported'
     ), inserted_contents as (
@@ -1278,6 +1289,7 @@ begin
         title = n.title,
         record_type = n.record_type,
         record_date = n.record_date,
+        source_url = n.source_url,
         -- A patient may have marked it sensitive, even while this runs; an import never takes that
         -- back.
         sensitivity = case when m.sensitivity = 'sensitive' then 'sensitive' else n.sensitivity end
@@ -1298,14 +1310,109 @@ end;
 $$;
 comment on function private.import_records(uuid, text, jsonb, jsonb) is
   'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with '
-  'the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, '
-  'sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
+  'the chart open, in one statement. p_rows: array of {source_id, source_url, record_type, title, '
+  'record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
   'null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than '
   'what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 '
   'unauthenticated, PT404 not_found, PT422 wrong_patient.';
 revoke execute on function private.import_records(uuid, text, jsonb, jsonb)
   from public, anon, service_role;
 grant execute on function private.import_records(uuid, text, jsonb, jsonb) to authenticated;
+
+-- Export, called by the function `records` ---------------------------------------------------------
+
+create function private.export_grounds(p_patient_id uuid)
+  returns text[]
+  language plpgsql -- not sql: its plans are kept, and an export asks again and again
+  stable
+  security definer -- decides for callers who may not see the rows
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := (select auth.uid());
+  v_grounds text[] := '{}';
+begin
+  if not private.session_is_live() then
+    return '{}';
+  end if;
+  if p_patient_id = v_caller then
+    return array(select 'owner' from public.patients as p where p.id = v_caller);
+  end if;
+  if p_patient_id in (select private.chart_patient_ids('records')) then
+    v_grounds := array['chart'];
+    if p_patient_id in (select private.chart_patient_ids('sensitive')) then
+      v_grounds := v_grounds || array['sensitive'];
+    end if;
+  end if;
+  return v_grounds || array(
+    select r.id::text
+    from public.medical_records as r
+    where r.id = any (array(select private.opened_record_ids()))
+      and r.patient_id = p_patient_id
+      and r.deleted_at is null
+    order by r.id
+  );
+end;
+$$;
+comment on function private.export_grounds(uuid) is
+  'By what the caller may take a patient''s records along now: owner; or chart, with sensitive where '
+  'those records are seen, too, and the ids of records that were opened by a share; empty when by '
+  'nothing. Row-level security decides on every row all the same: this is for the answer 404, and for '
+  'an export under way to notice that a right has gone.';
+revoke execute on function private.export_grounds(uuid) from public, anon, service_role;
+grant execute on function private.export_grounds(uuid) to authenticated;
+
+create function private.authorize_export(
+  p_patient_id uuid,
+  p_since timestamptz,
+  p_resource_types text[]
+)
+  returns table (grounds text[], identifiers jsonb)
+  language plpgsql
+  security definer -- writes the audit row and reads patient_identifiers, which no caller may
+  set search_path = ''
+as $$
+declare
+  v_grounds text[];
+begin
+  perform private.require_live_session();
+  v_grounds := private.export_grounds(p_patient_id);
+  if v_grounds = '{}' then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+  end if;
+  perform private.write_audit(
+    'export_records', 'patient', p_patient_id, p_patient_id,
+    case when not v_grounds && array['owner', 'chart'] then 'share' end,
+    nullif(
+      jsonb_strip_nulls(
+        jsonb_build_object('since', p_since, 'resource_types', to_jsonb(p_resource_types))
+      ),
+      '{}'
+    )
+  );
+  return query
+    select
+      v_grounds,
+      -- Who sees the registry row sees who that is elsewhere.
+      (
+        select coalesce(
+          jsonb_agg(
+            jsonb_build_object('system', i.system, 'value', i.value) order by i.created_at, i.system
+          ),
+          '[]'
+        )
+        from private.patient_identifiers as i
+        where i.patient_id = p_patient_id and v_grounds && array['owner', 'chart']
+      );
+end;
+$$;
+comment on function private.authorize_export(uuid, timestamptz, text[]) is
+  'Decides on and logs an export, the patient''s own included, with the filter it was asked with; '
+  'commit before the first byte goes out. Returns export_grounds, and the patient''s ids in other '
+  'systems, [{system, value}], first linked first. Errors: PT401 unauthenticated, PT404 not_found.';
+revoke execute on function private.authorize_export(uuid, timestamptz, text[])
+  from public, anon, service_role;
+grant execute on function private.authorize_export(uuid, timestamptz, text[]) to authenticated;
 
 -- Access in words --------------------------------------------------------------------------------
 

@@ -33,10 +33,13 @@ export type Query = <Row extends object>(
   ...values: SqlValue[]
 ) => Promise<Row[]>;
 
+/** What a transaction is for: `snapshot` reads only, all of it as it was at one moment. */
+export type TransactionMode = "change" | "snapshot";
+
 /** A pool of connections, as far as this code uses it. */
 export interface Sql {
   /** Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. */
-  begin<T>(work: (tx: Query) => Promise<T>): Promise<T>;
+  begin<T>(work: (tx: Query) => Promise<T>, mode?: TransactionMode): Promise<T>;
 }
 
 /** What this file uses of node-postgres, which brings no types of its own. */
@@ -57,6 +60,10 @@ interface Pool {
   connect(): Promise<Connection>;
   on(event: "error", hearer: () => void): void;
 }
+const TRANSACTION_OPTIONS: Readonly<Record<TransactionMode, string>> = {
+  change: "",
+  snapshot: "isolation level repeatable read read only",
+};
 
 /** Port on which Supabase's pooler hands out connections per transaction. */
 const TRANSACTION_POOLER_PORT = "6543";
@@ -94,7 +101,10 @@ export function openDatabase(url: string): Sql {
   pool.on("error", () => {});
   const names = statementNames(new URL(url).port !== TRANSACTION_POOLER_PORT);
   return {
-    async begin<T>(work: (tx: Query) => Promise<T>): Promise<T> {
+    async begin<T>(
+      work: (tx: Query) => Promise<T>,
+      mode: TransactionMode = "change",
+    ): Promise<T> {
       const client = await pool.connect().catch((cause) => {
         throw new DatabaseUnreachable(cause);
       });
@@ -107,11 +117,20 @@ export function openDatabase(url: string): Sql {
           throw isServerError(error) ? error : new DatabaseUnreachable(error);
         }
       };
-      const query: Query = (strings, ...values) =>
-        run(strings.reduce((all, part, index) => `${all}$${index}${part}`), names(strings), values);
+      let is_over = false;
+      const query: Query = (strings, ...values) => {
+        // The connection may serve another transaction, as somebody else, by the time that work which
+        // does not know of its end comes back with its next statement.
+        if (is_over) throw new AppError("unavailable", "The transaction has ended");
+        return run(
+          strings.reduce((all, part, index) => `${all}$${index}${part}`),
+          names(strings),
+          values,
+        );
+      };
       let broken = true;
       try {
-        await run("begin");
+        await run(`begin ${TRANSACTION_OPTIONS[mode]}`);
         try {
           const result = await work(query);
           await run("commit");
@@ -123,6 +142,7 @@ export function openDatabase(url: string): Sql {
           throw error;
         }
       } finally {
+        is_over = true;
         client.off("error", ignore);
         client.release(broken);
       }
@@ -152,10 +172,18 @@ function statementNames(
 /**
  * Runs `work` in one transaction as the caller, so every statement meets RLS.
  *
+ * In a `snapshot` the caller's rights are as they were when it began; work that takes long asks for
+ * them again, in another transaction.
+ *
  * @throws {AppError} `unauthenticated` when the session was signed out or the account closed, and
  * whatever code a function of the database raised.
  */
-export function asCaller<T>(sql: Sql, caller: Caller, work: (tx: Query) => Promise<T>): Promise<T> {
+export function asCaller<T>(
+  sql: Sql,
+  caller: Caller,
+  work: (tx: Query) => Promise<T>,
+  mode: TransactionMode = "change",
+): Promise<T> {
   return translated(() =>
     sql.begin(async (tx) => {
       // The settings are in a materialized CTE so that they hold before the session is looked up.
@@ -168,7 +196,7 @@ export function asCaller<T>(sql: Sql, caller: Caller, work: (tx: Query) => Promi
         select private.session_is_live() as is_live from settings`;
       if (!session?.is_live) throw new AppError("unauthenticated", "The session has ended");
       return await work(tx);
-    })
+    }, mode)
   );
 }
 

@@ -26,6 +26,8 @@ export interface RouteDescription {
   needs_secret_key?: boolean;
   /** A body that the route reads itself, by content type. */
   bodies?: Record<string, z.ZodType>;
+  /** What a success answers without the envelope, by content type. */
+  answers?: Record<string, z.ZodType>;
 }
 
 interface ValidatedPart {
@@ -90,7 +92,7 @@ export function buildDocument(app: Hono<AppEnv>, title: string, serverUrl: strin
 }
 
 function toOperation(
-  { summary, description, is_public, needs_secret_key, data, bodies, problems = [] }:
+  { summary, description, is_public, needs_secret_key, data, bodies, answers, problems = [] }:
     RouteDescription,
   parts: ValidatedPart[],
 ): ZodOpenApiOperationObject {
@@ -106,18 +108,23 @@ function toOperation(
     requestParams: { ...path && { path }, ...query && { query } },
     requestBody: content && {
       required: bodies !== undefined || !json?.safeParse({}).success,
-      content: Object.fromEntries(
-        Object.entries(content).map(([type, schema]) => [type, { schema }]),
-      ),
+      content: toContent(content),
     },
     responses: {
       200: {
         description: "Success",
-        content: { "application/json": { schema: data ? successOf(data) : z.looseObject({}) } },
+        content: toContent(
+          answers ?? { "application/json": data ? successOf(data) : z.looseObject({}) },
+        ),
       },
       ...failures([...is_public ? PUBLIC_PROBLEMS : COMMON_PROBLEMS, ...problems]),
     },
   };
+}
+
+/** Schemas by content type, as the document has them. */
+function toContent(schemas: Record<string, z.ZodType>) {
+  return Object.fromEntries(Object.entries(schemas).map(([type, schema]) => [type, { schema }]));
 }
 
 /** One response a status, naming the codes that it may carry. */

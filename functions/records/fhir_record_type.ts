@@ -3,22 +3,27 @@
 import type { CodeableConcept, Coding } from "@medplum/fhirtypes";
 import type { ClinicalResource, ClinicalType } from "./fhir_types.ts";
 
-/** Types of records that an import makes; `insurance` comes from elsewhere. */
-export type RecordType =
-  | "condition"
-  | "observation"
-  | "procedure"
-  | "medication"
-  | "immunization"
-  | "diagnostic_report"
-  | "encounter"
-  | "care_plan"
-  | "imaging"
-  | "lab_result"
-  | "pathology"
-  | "prescription"
-  | "discharge_summary"
-  | "other";
+const RECORD_TYPES = [
+  "condition",
+  "observation",
+  "procedure",
+  "medication",
+  "immunization",
+  "diagnostic_report",
+  "encounter",
+  "care_plan",
+  "imaging",
+  "lab_result",
+  "pathology",
+  "prescription",
+  "discharge_summary",
+  "insurance",
+  "other",
+] as const;
+export type RecordType = typeof RECORD_TYPES[number];
+
+/** System of the codes by which an exported document says which record type it was. */
+export const RECORD_TYPE_SYSTEM = "urn:beautiful-life:record-type";
 
 /** What a resource becomes unless one of the finer tables below says better. */
 const BY_RESOURCE: Readonly<Record<ClinicalType, RecordType>> = {
@@ -110,7 +115,8 @@ export function recordTypeOf(resource: ClinicalResource): RecordType {
     case "DiagnosticReport":
       return find(BY_CATEGORY, codesOf(resource.category)) ?? usual;
     case "DocumentReference":
-      return find(BY_DOCUMENT, codesOf(resource.type && [resource.type])) ?? usual;
+      return exportedTypeOf(resource.type) ??
+        find(BY_DOCUMENT, codesOf(resource.type && [resource.type])) ?? usual;
     default:
       return usual;
   }
@@ -118,6 +124,12 @@ export function recordTypeOf(resource: ClinicalResource): RecordType {
 
 function codesOf(concepts: CodeableConcept[] = []): string[] {
   return concepts.flatMap(({ coding = [] }) => coding.map(({ code = "" }) => code));
+}
+
+/** The record type that a document had where it was exported. */
+function exportedTypeOf({ coding = [] }: CodeableConcept = {}): RecordType | undefined {
+  const own = coding.find(({ system }) => system === RECORD_TYPE_SYSTEM);
+  return RECORD_TYPES.find((type) => type === own?.code);
 }
 
 /** Entry of the first code that the table has; codes are from outside, `constructor` among them. */
@@ -155,8 +167,13 @@ const SENSITIVE_LABELS = new Set([
   "TBOO", // taboo
 ]);
 
+/** Whether the code of a security label makes a record sensitive. */
+export function isSensitiveLabel(code: unknown): boolean {
+  return typeof code === "string" && SENSITIVE_LABELS.has(code);
+}
+
 /** Says whether a resource is labelled as one that needs more protection than others. */
 export function sensitivityOf({ meta }: ClinicalResource): "normal" | "sensitive" {
   const labels: Coding[] = meta?.security ?? [];
-  return labels.some(({ code = "" }) => SENSITIVE_LABELS.has(code)) ? "sensitive" : "normal";
+  return labels.some(({ code }) => isSensitiveLabel(code)) ? "sensitive" : "normal";
 }

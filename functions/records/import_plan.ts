@@ -9,7 +9,7 @@ import {
   toPatientFields,
   toPatientReference,
 } from "./fhir_patient.ts";
-import { sourceIdOf } from "./fhir_source.ts";
+import { sourceIdOf, sourceUrlOf } from "./fhir_source.ts";
 import { checkSubjects } from "./fhir_subject.ts";
 import {
   type ClinicalResource,
@@ -26,6 +26,8 @@ export interface PlannedRow extends RecordEntry {
   /** Place of the resource in `Bundle.entry`. */
   index: number;
   source_id: string;
+  /** What other resources of the bundle call it; null when it has no absolute address there. */
+  source_url: string | null;
   resource_type: ClinicalType;
 }
 
@@ -57,7 +59,8 @@ interface PlanOptions {
   today: string;
 }
 
-const DEFAULT_SOURCE_SYSTEM = "urn:beautiful-life:fhir-import";
+/** Stands for bundles that do not say where they come from. */
+export const DEFAULT_SOURCE_SYSTEM = "urn:beautiful-life:fhir-import";
 /** What may name a source system: a URI, that is no blanks, of a length that the column takes. */
 export const SOURCE_SYSTEM = /^[^\s\p{Cc}\p{Cs}]{1,500}$/u;
 
@@ -141,6 +144,7 @@ function toRow(
   return {
     index,
     source_id: sourceIdOf(resource, fullUrl),
+    source_url: sourceUrlOf(fullUrl),
     resource_type: resource.resourceType,
     ...toRecordEntry(resource, nameOf),
   };

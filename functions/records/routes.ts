@@ -1,19 +1,23 @@
-// `records`: files of medical records, and the import of FHIR bundles.
+// `records`: files of medical records, and the import and export of FHIR bundles.
 
 import type { Hono } from "hono";
 import { type AppEnv, newApp, withSecretKey } from "../_shared/app.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
+import { AppError } from "../_shared/errors.ts";
 import { readBody } from "../_shared/json.ts";
 import { buildDocument, describe } from "../_shared/openapi.ts";
 import { type RateLimit, rateLimited } from "../_shared/rate_limit.ts";
 import { requireJsonType, validate } from "../_shared/validate.ts";
 import { signDownload } from "./downloads.ts";
+import { exportRecords, RunningExports } from "./export_records.ts";
 import { BundleBody } from "./fhir_bundle.ts";
 import { importBundle, MAX_BUNDLE_BYTES } from "./import_bundle.ts";
 import {
   DownloadAddress,
   EmptyBody,
+  ExportedBundle,
+  ExportQuery,
   ImportQuery,
   ImportResult,
   RecordFile,
@@ -30,7 +34,7 @@ const SWEEP_PATH = "/records/sweep";
 
 /** Files are heavy, bundles heavier. */
 const FILE_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
-const IMPORT_LIMIT: RateLimit = { capacity: 10, refillSeconds: 60 };
+const BUNDLE_LIMIT: RateLimit = { capacity: 10, refillSeconds: 60 };
 const DOCUMENT_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 const SWEEP_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 
@@ -41,6 +45,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     publicPaths: [DOCUMENT_PATH],
     secretKeyPaths: [SWEEP_PATH],
   });
+  const running = new RunningExports();
 
   app.post(
     "/records/import",
@@ -53,12 +58,36 @@ export function createApp(deps: Deps): Hono<AppEnv> {
       data: ImportResult,
       problems: ["not_found", "wrong_patient"],
     }),
-    rateLimited(deps, IMPORT_LIMIT),
+    rateLimited(deps, BUNDLE_LIMIT),
     validate("query", ImportQuery),
     async (c) => {
       requireJsonType(c.req.raw);
       const body = await readBody(c.req.raw, MAX_BUNDLE_BYTES);
       return ok(c, await importBundle(deps, c.var.caller, body, c.req.valid("query")));
+    },
+  );
+
+  app.get(
+    "/records/export",
+    describe({
+      summary: "Export a patient's records as a FHIR R4 Bundle",
+      description:
+        "What the caller may see at this moment, and that is not deleted; a share counts once the " +
+        "record has been opened. Every export is in the patient's access log. The answer streams: " +
+        "when it breaks off, the JSON has no end.",
+      answers: { "application/fhir+json": ExportedBundle },
+      problems: ["not_found"],
+    }),
+    rateLimited(deps, BUNDLE_LIMIT),
+    validate("query", ExportQuery),
+    async (c) => {
+      // The log would tell of an export that nobody received.
+      if (c.req.method === "HEAD") {
+        c.header("Allow", "GET");
+        throw new AppError("method_not_allowed", "Method must be GET");
+      }
+      const bundle = await exportRecords(deps, running, c.var.caller, c.req.valid("query"));
+      return c.body(bundle, 200, { "Content-Type": "application/fhir+json" });
     },
   );
 

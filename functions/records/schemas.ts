@@ -1,6 +1,7 @@
 // What the routes of `records` take and answer.
 
 import { z } from "zod";
+import { EXPORT_TYPES } from "./export_records.ts";
 import { FILE_TYPES, isFileType } from "./file_type.ts";
 import { MAX_LISTED_ERRORS } from "./import_bundle.ts";
 import { SOURCE_SYSTEM } from "./import_plan.ts";
@@ -60,6 +61,30 @@ export const ImportQuery = z.strictObject({
         "or that of the bundle's identifier",
     }),
 });
+
+/** Query of `GET /records/export`. */
+export const ExportQuery = z.strictObject({
+  patient_id: z.guid().optional().meta({ description: "The caller when left out" }),
+  _since: z.iso.datetime({ offset: true }).regex(
+    /T\d{2}:\d{2}:\d{2}/,
+    "Must be a FHIR instant with seconds and an offset, whose + is sent as %2B",
+  ).optional().meta({
+    description: "FHIR instant: only records whose entry or contents changed at it or after it",
+  }),
+  _type: z.string().transform((names) => names.split(",")).pipe(z.array(z.enum(EXPORT_TYPES)))
+    .optional().meta({ description: "Resource types, by comma; all when left out" }),
+});
+
+/** A Bundle as an export writes it. */
+export const ExportedBundle = z.strictObject({
+  resourceType: z.literal("Bundle"),
+  type: z.literal("collection"),
+  timestamp: z.iso.datetime().meta({ description: "The moment that the bundle shows" }),
+  entry: z.array(z.strictObject({
+    fullUrl: z.string(),
+    resource: z.looseObject({ resourceType: z.enum(EXPORT_TYPES) }),
+  })).optional(),
+}).meta({ id: "ExportedBundle" });
 
 export const ImportResult = z.strictObject({
   patient_id: z.guid(),
