@@ -50,8 +50,8 @@ interface Connection {
     name: string | undefined;
     values: SqlValue[] | undefined;
   }): Promise<{ rows: object[] }>;
-  on(event: "error", hearer: () => void): void;
-  off(event: "error", hearer: () => void): void;
+  on(event: "error", hearer: (cause: unknown) => void): void;
+  off(event: "error", hearer: (cause: unknown) => void): void;
   /** Gives the connection back, or throws it away. */
   release(is_broken: boolean): void;
 }
@@ -108,8 +108,14 @@ export function openDatabase(url: string): Sql {
       const client = await pool.connect().catch((cause) => {
         throw new DatabaseUnreachable(cause);
       });
-      // Told twice, by the statement that fails and by this; one hearer would be enough.
-      client.on("error", ignore);
+      let is_over = false;
+      const lost = Promise.withResolvers<never>();
+      lost.promise.catch(() => {}); // nobody waits for it while a statement fails by itself
+      const onLoss = (cause: unknown) => {
+        is_over = true;
+        lost.reject(new DatabaseUnreachable(cause));
+      };
+      client.on("error", onLoss);
       const run = async <Row>(text: string, name?: string, values?: SqlValue[]) => {
         try {
           return (await client.query({ text, name, values })).rows as Row[];
@@ -117,7 +123,6 @@ export function openDatabase(url: string): Sql {
           throw isServerError(error) ? error : new DatabaseUnreachable(error);
         }
       };
-      let is_over = false;
       const query: Query = (strings, ...values) => {
         // The connection may serve another transaction, as somebody else, by the time that work which
         // does not know of its end comes back with its next statement.
@@ -132,7 +137,7 @@ export function openDatabase(url: string): Sql {
       try {
         await run(`begin ${TRANSACTION_OPTIONS[mode]}`);
         try {
-          const result = await work(query);
+          const result = await Promise.race([work(query), lost.promise]);
           await run("commit");
           broken = false;
           return result;
@@ -143,14 +148,12 @@ export function openDatabase(url: string): Sql {
         }
       } finally {
         is_over = true;
-        client.off("error", ignore);
+        client.off("error", onLoss);
         client.release(broken);
       }
     },
   };
 }
-
-function ignore() {}
 
 /**
  * Gives each statement of the source a name, so that a connection parses and plans it once. The

@@ -116,7 +116,7 @@ async function authorize(deps: Deps, caller: Caller, query: ExportQuery): Promis
       tx<{ grounds: string; identifiers: SourceIdentifier[] }>`
       select array_to_string(grounds, ' ') as grounds, identifiers
       from private.authorize_export(
-        ${patientId}::uuid, ${query._since ?? null}::timestamptz,
+        ${patientId}::uuid, ${query._since ?? null}::text::timestamptz,
         string_to_array(${query._type?.join(",") ?? null}, ',')
       )`,
   );
@@ -233,8 +233,9 @@ async function openCursor(
           and (s.sensitivity = 'normal' or 'sensitive' = any (g.grounds))
       )
       and (
-        ${_since ?? null}::timestamptz is null
-        or greatest(s.updated_at, c.updated_at) >= ${_since ?? null}::timestamptz
+        -- As text, because the driver would cut a time to milliseconds.
+        ${_since ?? null}::text is null
+        or greatest(s.updated_at, c.updated_at) >= ${_since ?? null}::text::timestamptz
       )
       and (
         ${_type?.join(",") ?? null}::text is null

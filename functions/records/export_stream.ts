@@ -41,7 +41,8 @@ export async function streamOf(
     } catch (thrown) {
       first.reject(thrown);
       if (is_started && has_reader) onFailure(thrown);
-      await writer.abort(thrown).catch(() => {});
+      // Servers print what breaks a stream; what was thrown may quote a row.
+      await writer.abort(new Error("The stream broke off")).catch(() => {});
     }
   };
   run();
