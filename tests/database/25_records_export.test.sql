@@ -2,7 +2,7 @@
 -- goes out. The ward stands around pia (tests.make_ward); Scan is shared, Genes is sensitive, Old is
 -- deleted.
 begin;
-select plan(119);
+select plan(118);
 
 select tests.make_ward();
 -- Some have opened what is shared with them, in an earlier transaction.

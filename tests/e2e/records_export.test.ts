@@ -5,13 +5,13 @@ import { assert, assertEquals } from "@std/assert";
 import { type Fhir, ownBundleText, syntheaBundles } from "../functions/bundles.ts";
 import type { Person } from "../support/auth.ts";
 import { assertUnchanged } from "../support/digest.ts";
+import { exportOf } from "../support/exports.ts";
 import {
   assertValidBundle,
-  exportOf,
   referencesIn,
   resourcesIn,
   titlesOf,
-} from "../support/exports.ts";
+} from "../support/bundle_checks.ts";
 import {
   databaseTest,
   must,

@@ -6,7 +6,7 @@ import type { Hono } from "hono";
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import pg from "pg";
 import type { AppEnv } from "../../functions/_shared/app.ts";
-import type { Query, Sql, SqlValue } from "../../functions/_shared/db.ts";
+import type { Query, Sql, SqlValue, TransactionMode } from "../../functions/_shared/db.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
 import type { ServerError } from "../../functions/_shared/database_errors.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
@@ -76,6 +76,8 @@ export class FakeSql implements Sql {
   readonly statements: Statement[] = [];
   /** How each transaction ended. */
   readonly ended: ("committed" | "rolled back")[] = [];
+  /** What each transaction was for. */
+  readonly modes: TransactionMode[] = [];
   readonly #answers: Record<string, Answer>;
   session_is_live = true;
 
@@ -84,9 +86,13 @@ export class FakeSql implements Sql {
     this.#answers = answers;
   }
 
-  async begin<T>(work: (tx: Query) => Promise<T>): Promise<T> {
+  async begin<T>(
+    work: (tx: Query) => Promise<T>,
+    mode: TransactionMode = "change",
+  ): Promise<T> {
     const transaction = this.ended.length;
     this.ended.push("rolled back");
+    this.modes.push(mode);
     const query: Query = (strings, ...values) => {
       const text = strings.reduce((all, part, index) => `${all}$${index}${part}`)
         .replace(/\s+/g, " ").trim();
