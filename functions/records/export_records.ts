@@ -30,7 +30,7 @@ export interface ExportQuery {
 
 /** Most rows and, but for a row that is larger, bytes of contents that are in memory at a time. */
 const GROUP_ROWS = 200;
-const GROUP_BYTES = 1024 * 1024;
+const GROUP_BYTES = 256 * 1024;
 /** How long a reader may take for a piece, and an export altogether. */
 const STALL_MS = 60_000;
 const EXPORT_MS = 10 * 60_000;

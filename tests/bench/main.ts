@@ -2,11 +2,13 @@
 // ratio to the plain way of doing the same. Builds its own database; takes a few minutes.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { benchExport } from "./export.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
   records: benchRecords,
+  export: benchExport,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });

@@ -5,9 +5,10 @@ import { Hono } from "hono";
 import postgres from "postgres";
 import { asCaller, type Caller, openDatabase } from "../../functions/_shared/db.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
+import { openKeyRing } from "../../functions/_shared/key_ring.ts";
 import { postgresLimiter, pseudonyms } from "../../functions/_shared/rate_limit.ts";
 import { createApp } from "../../functions/records/routes.ts";
-import { ISSUER, PUBLIC_URL, publicJwk, sign } from "../functions/support.ts";
+import { ISSUER, KEY_VERSIONS, PUBLIC_URL, publicJwk, sign } from "../functions/support.ts";
 import { type BenchResult, measure, median, round } from "./harness.ts";
 
 /** Resources of the bundle that is imported. */
@@ -91,7 +92,7 @@ export async function benchDownload(url: string): Promise<BenchResult[]> {
 }
 
 /** Dependencies on the real database; signing is a line of text, the same for both ways. */
-function createDeps(url: string): Deps {
+export function createDeps(url: string): Deps {
   const sql = openDatabase(url);
   return {
     now: () => Date.now(),
@@ -107,6 +108,8 @@ function createDeps(url: string): Deps {
       open: () => Promise.resolve(null),
       remove: () => Promise.resolve(),
     },
+    keyRing: openKeyRing(KEY_VERSIONS),
+    blindIndexKey: new Uint8Array(32),
     // The product's limiter at its full cost, but with a bucket that a bench does not empty.
     rateLimiter: {
       take: (key, limit, context) =>
@@ -119,7 +122,10 @@ function createDeps(url: string): Deps {
 }
 
 /** A patient of the population with a live session and a token for it. */
-async function person(sql: postgres.Sql, name: string): Promise<{ caller: Caller; token: string }> {
+export async function person(
+  sql: postgres.Sql,
+  name: string,
+): Promise<{ caller: Caller; token: string }> {
   const [row] = await sql`
     select md5(${name})::uuid as id, md5('s' || md5(${name})::uuid)::uuid as session_id`;
   const now = Math.floor(Date.now() / 1000);

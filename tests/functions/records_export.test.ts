@@ -209,7 +209,7 @@ Deno.test("_type decides whether the Patient goes along", async () => {
 function longHistory(count: number) {
   const all = Array.from(
     { length: count },
-    (_, i) => imported(CONDITION.replace("c1", `c${i}`), { size: 10_000 }),
+    (_, i) => imported(CONDITION.replace("c1", `c${i}`), { size: 2_500 }),
   );
   return { rows: all.map(({ row }) => row), contents: all.map(({ contents }) => contents) };
 }
@@ -233,7 +233,7 @@ Deno.test("an export reads on only as far as it is read, and gives every record 
   assertValidBundle(text);
   const ids = JSON.parse(text).entry.slice(1).map(({ resource }: never) => resource["id"]);
   assertEquals(ids, Array.from({ length: 1_203 }, (_, i) => `c${i}`));
-  assertEquals(groups(), 12, "of at most 104 records, which are 1 MiB");
+  assertEquals(groups(), 12, "of at most 104 records, which are 256 KiB");
 });
 
 Deno.test("a record that is larger than a group is one by itself", async () => {

@@ -66,6 +66,7 @@ Deno.test("POST /records/import sends patient and rows in one call and counts ou
   });
   assertEquals(app.sent()[0], {
     source_id: "Condition/c1",
+    source_url: null,
     resource_type: "Condition",
     record_type: "condition",
     title: "Anaemia",

@@ -270,3 +270,35 @@ Deno.test("a medicine that an entry describes names the order that points to it"
   assertEquals(rows.map(({ title }) => title), ["Letrozole", "Letrozole"]);
   assertEquals(skipped, { Medication: 1 });
 });
+
+Deno.test("planImport keeps the address by which other resources of the bundle refer to one", () => {
+  const urlOf = (fullUrl: unknown) =>
+    planImport(
+      readBundle({ ...bundleOf(), entry: [{ fullUrl, resource: condition() }] }),
+      { today: "2026-03-01" },
+    ).rows[0]?.source_url;
+  for (
+    const url of [
+      "urn:uuid:6f1c2a52-8a44-4d0b-9c55-2f0d3f1e7a06",
+      "urn:oid:1.2.3",
+      "https://h.example/fhir/Condition/c1",
+      `https://h.example/${"x".repeat(482)}`,
+    ]
+  ) {
+    assertEquals(urlOf(url), url);
+  }
+  for (
+    const url of [
+      undefined,
+      7,
+      "",
+      "Condition/c1",
+      "urn:uuid:",
+      "urn:uuid:a b",
+      "javascript:alert(1)",
+      `https://h.example/${"x".repeat(483)}`,
+    ]
+  ) {
+    assertEquals(urlOf(url), null);
+  }
+});
