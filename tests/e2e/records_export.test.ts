@@ -225,6 +225,8 @@ databaseTest("each viewer gets what they may see, logged once, and the rest get 
   }
   for (const record of [scan, genes]) await share(patient, record, reader);
   await must(reader.client.rpc("open_medical_record", { p_record_id: scan }));
+  // Listed for this caregiver, but not opened, and beyond the scope: not to be taken along.
+  await share(patient, genes, carer);
   await share(patient, scan, unread);
   await must(patient.client.rpc("delete_medical_record", { p_id: gone }));
 
