@@ -123,11 +123,11 @@ export function openDatabase(url: string): Sql {
           throw isServerError(error) ? error : new DatabaseUnreachable(error);
         }
       };
-      const query: Query = (strings, ...values) => {
+      const query: Query = async (strings, ...values) => {
         // The connection may serve another transaction, as somebody else, by the time that work which
         // does not know of its end comes back with its next statement.
         if (is_over) throw new AppError("unavailable", "The transaction has ended");
-        return run(
+        return await run(
           strings.reduce((all, part, index) => `${all}$${index}${part}`),
           names(strings),
           values,
@@ -148,7 +148,8 @@ export function openDatabase(url: string): Sql {
         }
       } finally {
         is_over = true;
-        client.off("error", onLoss);
+        // A broken one may still have something to say, which somebody must hear.
+        if (!broken) client.off("error", onLoss);
         client.release(broken);
       }
     },
