@@ -433,6 +433,7 @@ export type Database = {
           "source": string;
           "source_id": string | null;
           "source_system": string | null;
+          "source_url": string | null;
           "title": string;
           "updated_at": string;
         };
@@ -453,6 +454,7 @@ export type Database = {
           "source"?: string;
           "source_id"?: string | null;
           "source_system"?: string | null;
+          "source_url"?: string | null;
           "title": string;
           "updated_at"?: string;
         };
@@ -472,6 +474,7 @@ export type Database = {
           "source"?: string;
           "source_id"?: string | null;
           "source_system"?: string | null;
+          "source_url"?: string | null;
           "title"?: string;
           "updated_at"?: string;
         };
