@@ -11,7 +11,8 @@
 --   storage avatars          authenticated  select, insert, update, delete  below one's own folder;
 --                                                   anonymous accounts add none
 --   storage medical-records  nobody; the function `records` signs each transfer after it is logged
--- Shares are written by RPC; records are deleted and restored by RPC.
+-- Shares are written by RPC; records are deleted and restored by RPC. An export, by the function
+-- `records`, reads records and contents as the caller, after private.authorize_export has logged it.
 
 alter table public.medical_records enable row level security;
 revoke all on table public.medical_records from public, anon, authenticated, service_role;

@@ -4,6 +4,7 @@
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { DatabaseUnreachable } from "../../functions/_shared/database_errors.ts";
+import { AppError } from "../../functions/_shared/errors.ts";
 import { asWorker, openDatabase } from "../../functions/_shared/db.ts";
 import { present } from "../support/auth.ts";
 import { testEnv } from "../support/env.ts";
@@ -34,7 +35,8 @@ async function endConnections(): Promise<void> {
         seen.done++;
       } catch (error) {
         const is_ended = error instanceof Error && "code" in error && error.code === "57P01";
-        if (is_ended || error instanceof DatabaseUnreachable) seen.broken++;
+        const is_lost = error instanceof DatabaseUnreachable || error instanceof AppError;
+        if (is_ended || is_lost) seen.broken++;
         else seen.other.push(error);
       }
     }

@@ -30,6 +30,13 @@ Deno.test("asCaller sets role, claims and headers in one statement before the wo
   assertEquals(sql.ended, ["committed"]);
 });
 
+Deno.test("asCaller changes unless it is asked for a snapshot", async () => {
+  const sql = new FakeSql({ "select 1": [{ one: 1 }] });
+  await asCaller(sql, caller, (tx) => tx`select 1`);
+  await asCaller(sql, caller, (tx) => tx`select 1`, "snapshot");
+  assertEquals(sql.modes, ["change", "snapshot"]);
+});
+
 Deno.test("asCaller refuses a session that has ended, before the work", async () => {
   const sql = new FakeSql();
   sql.session_is_live = false;

@@ -455,6 +455,12 @@ Deno.test("GET /records/openapi.json describes every route with its schemas", as
   assertEquals(upload.parameters[0].in, "path");
   assertStringIncludes(upload.responses["409"].description, "already_uploaded");
   assert(paths["/records/import"].post.requestBody.content["application/fhir+json"]);
+  const bundle = paths["/records/export"].get;
+  assertEquals(Object.keys(bundle.responses["200"].content), ["application/fhir+json"]);
+  assertEquals(
+    bundle.parameters.map(({ name, required }: Record<string, unknown>) => [name, !!required]),
+    [["patient_id", false], ["_since", false], ["_type", false]],
+  );
   assertEquals(paths["/records/openapi.json"].get.security, []);
   assertEquals(paths["/records/sweep"].post.security, [{ secret_key: [] }]);
 });

@@ -11,12 +11,10 @@ type Asker = Person | string | null;
 export async function startExport(
   asker: Asker,
   query: Record<string, string> = {},
-  init: RequestInit = {},
 ): Promise<Response> {
   const { url, publishableKey } = testEnv();
   const token = typeof asker === "string" ? asker : asker && await tokenOf(asker.client);
   return await fetch(`${url}/functions/v1/records/export?${new URLSearchParams(query)}`, {
-    ...init,
     headers: {
       apikey: publishableKey,
       ...token && { authorization: `Bearer ${token}` },

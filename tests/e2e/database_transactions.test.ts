@@ -1,12 +1,13 @@
-// Transactions of the functions whose connection to the database is cut: they fail, and nothing else
-// does.
+// Transactions of the functions on a real database: snapshots, and connections that are cut, which fail
+// a transaction and nothing else.
 
 import { assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
 import { openDatabase, type Query } from "../../functions/_shared/db.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
 import { present } from "../support/auth.ts";
 import { testEnv } from "../support/env.ts";
-import { databaseTest, withDatabase } from "../support/people.ts";
+import { databaseTest, newPatient, withDatabase } from "../support/people.ts";
 
 const pidOf = async (tx: Query) => {
   const [row] = await tx<{ pid: number }>`select pg_backend_pid() as pid`;
@@ -25,6 +26,26 @@ databaseTest("a transaction that is cut in a statement fails, and the pool goes 
   );
   await cutting.promise;
   assertEquals(await pool.begin((tx) => tx`select 1 as one`), [{ one: 1 }]);
+});
+
+databaseTest("a snapshot reads one moment, and writes nothing", async () => {
+  const pool = openDatabase(present(testEnv().dbUrl));
+  const count = async (tx: Query) => {
+    const [row] = await tx<{ count: number }>`select count(*) from auth.users`;
+    return present(row).count;
+  };
+  const [before, after] = await pool.begin(async (tx) => {
+    const first = await count(tx);
+    await newPatient();
+    return [first, await count(tx)];
+  }, "snapshot");
+  assertEquals(after, before);
+  assertEquals(await pool.begin(count) > present(before), true);
+  const refused = await assertRejects(
+    () => pool.begin((tx) => tx`create table private.made_in_a_snapshot ()`, "snapshot"),
+    postgres.PostgresError,
+  );
+  assertEquals(refused.code, "25006");
 });
 
 databaseTest("a transaction that is cut between statements runs none any more", async () => {
