@@ -100,6 +100,7 @@ begin
         )
         from private.patient_identifiers as i
         where i.patient_id = p_patient_id and v_grounds && array['owner', 'chart']
+          and right(i.system, 8) <> ' Patient' -- ids of resources are no identifiers
       );
 end;
 $function$;
