@@ -8,7 +8,7 @@
 --   doctors         authenticated  select  own row; administrators: every row
 --   account_grants  authenticated  select  own rows; administrators: every row
 --   public_profiles authenticated  select  public faces; the view decides which
--- All of it needs a live session. Rows are made by the sign-up trigger and by RPC; nobody deletes through the API.
+-- All of it needs a live session; patients, a clinical table, also what 26_access.sql says. Rows are made by the sign-up trigger and by RPC; nobody deletes through the API.
 
 alter table public.profiles enable row level security;
 revoke all on table public.profiles from public, anon, authenticated, service_role;
@@ -40,17 +40,14 @@ grant update (
 create policy patients_select_authenticated on public.patients
   for select to authenticated
   using (
-    (select private.session_is_live())
-    and (
-      id = (select auth.uid())
-      or id = any (array(select private.chart_patient_ids('records')))
-    )
+    id = (select auth.uid())
+    or id = any (array(select private.chart_patient_ids('records')))
   );
 
 create policy patients_update_authenticated on public.patients
   for update to authenticated
-  using ((select private.session_is_live()) and id = (select auth.uid()))
-  with check ((select private.session_is_live()) and id = (select auth.uid()));
+  using (id = (select auth.uid()))
+  with check (id = (select auth.uid()));
 
 alter table public.doctors enable row level security;
 revoke all on table public.doctors from public, anon, authenticated, service_role;

@@ -174,18 +174,29 @@ create index account_grants_granted_by_idx on public.account_grants (granted_by)
 
 -- Helpers ----------------------------------------------------------------------------------------
 
+create function private.active_account(p_account_id uuid)
+  returns table (id uuid, role text)
+  language sql -- without settings of its own, so that it becomes part of the calling statement
+  stable
+as $$
+  select p.id, p.role from public.profiles as p where p.id = p_account_id and p.is_active
+$$;
+comment on function private.active_account(uuid) is
+  'An account, in one row, unless it is locked. For definer functions only.';
+revoke execute on function private.active_account(uuid)
+  from public, anon, authenticated, service_role;
+
 create function private.live_account(p_claims jsonb)
   returns table (id uuid, role text)
   language sql -- without settings of its own, so that it becomes part of the calling statement
   stable
 as $$
-  select p.id, p.role
+  select a.id, a.role
   from auth.sessions as s
-  join public.profiles as p on p.id = s.user_id
+  cross join private.active_account(s.user_id) as a
   where s.id = (p_claims ->> 'session_id')::uuid
     and s.user_id = (p_claims ->> 'sub')::uuid
     and (s.not_after is null or s.not_after > now())
-    and p.is_active
 $$;
 comment on function private.live_account(jsonb) is
   'The account of a token''s claims, in one row, while its session exists and it is not locked; no '
@@ -333,6 +344,21 @@ comment on function private.require_admin() is
 revoke execute on function private.require_admin() from public, anon, service_role;
 grant execute on function private.require_admin() to authenticated;
 
+create function private.verified_doctor(p_account_id uuid)
+  returns table (id uuid)
+  language sql -- without settings of its own, so that it becomes part of the calling statement
+  stable
+as $$
+  select a.id
+  from private.active_account(p_account_id) as a
+  join public.doctors as d on d.id = a.id
+  where a.role = 'doctor' and d.verified_at is not null
+$$;
+comment on function private.verified_doctor(uuid) is
+  'An account, in one row, if it is a verified clinician''s and not locked. For definer functions only.';
+revoke execute on function private.verified_doctor(uuid)
+  from public, anon, authenticated, service_role;
+
 create function private.is_verified_doctor()
   returns boolean
   language plpgsql
@@ -341,12 +367,7 @@ create function private.is_verified_doctor()
   set search_path = ''
 as $$
 begin
-  return exists (
-    select 1
-    from public.profiles as p
-    join public.doctors as d on d.id = p.id
-    where p.id = auth.uid() and p.role = 'doctor' and d.verified_at is not null
-  );
+  return exists (select 1 from private.verified_doctor(auth.uid()));
 end;
 $$;
 comment on function private.is_verified_doctor() is 'Whether the caller is a verified clinician.';

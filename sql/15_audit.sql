@@ -224,6 +224,7 @@ begin
     p_patient_id, coalesce(p_purpose, private.open_chart_purpose(p_patient_id)), p_new_values,
     v_by.ip_address, v_by.user_agent, v_by.request_id
   );
+  perform private.touch_chart(p_patient_id);
 end;
 $$;
 comment on function private.write_audit(text, text, uuid, uuid, text, jsonb) is
@@ -285,6 +286,12 @@ begin
     v_by, v_without,
     case tg_op when 'INSERT' then 'create' when 'UPDATE' then 'update' else 'delete' end,
     v_resource_type;
+  if v_patient_column <> '' then
+    execute format(
+      'select private.touch_chart(id) from (select distinct %I as id from %I) as patients',
+      v_patient_column, case tg_op when 'DELETE' then 'old_rows' else 'new_rows' end
+    );
+  end if;
   return null;
 end;
 $$;

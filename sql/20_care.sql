@@ -1,6 +1,7 @@
 -- Care: who looks after whom, and the open chart, without which nobody but the patient and those a
 -- record is shared with sees a clinical row.
--- Needs: 10_identity.sql, 15_audit.sql. Policies: policies/20_care.sql.
+-- Needs: 10_identity.sql, 15_audit.sql. Policies: policies/20_care.sql. What care and charts let
+-- somebody do is decided in 26_access.sql.
 
 create table public.care_relationships (
   id uuid primary key default gen_random_uuid(),
@@ -71,6 +72,7 @@ create table public.chart_sessions (
   reason text,
   opened_at timestamptz not null default now(),
   expires_at timestamptz not null,
+  last_used_at timestamptz not null default now(),
   closed_at timestamptz,
   reviewed_at timestamptz,
   reviewed_by uuid references public.profiles (id) on delete restrict,
@@ -88,10 +90,13 @@ create table public.chart_sessions (
 );
 comment on table public.chart_sessions is
   'One opening of one patient''s chart by one viewer: the right to read, for at most 60 minutes, and '
-  'the record that it was used. PHI: who looked at whom, when and why. Open means closed_at null and '
-  'expires_at in the future; no job closes it.';
+  'the record that it was used. PHI: who looked at whom, when and why. Open means closed_at null, '
+  'expires_at in the future and last_used_at within 15 minutes; no job closes it.';
 comment on column public.chart_sessions.purpose is
   'treatment or care_coordination (doctor), delegated (caregiver), emergency (without relationship).';
+comment on column public.chart_sessions.last_used_at is
+  'When the viewer last did something with the patient''s data that is logged, to the minute. A chart '
+  'that was left alone for 15 minutes is closed for good.';
 comment on column public.chart_sessions.reason is 'In the viewer''s words; needed for an emergency.';
 comment on column public.chart_sessions.reviewed_by is 'Administrator who reviewed an emergency.';
 
@@ -128,107 +133,6 @@ create trigger chart_sessions_audit_close
   after update of closed_at on public.chart_sessions
   for each row when (old.closed_at is null and new.closed_at is not null)
   execute function private.audit_chart_close();
-
--- Helpers for policies ---------------------------------------------------------------------------
-
--- Policies call these in nearly every request. They are plpgsql with kept plans, because a function in
--- SQL is planned anew at each call, and planning costs several times what the lookups do.
-
-create function private.open_charts()
-  returns table (patient_id uuid, scopes text[])
-  language plpgsql
-  stable
-  security definer -- chart_sessions and sessions are not readable by the caller in full
-  set search_path = ''
-  set plan_cache_mode = force_generic_plan
-as $$
-#variable_conflict use_column
-declare
-  v_claims constant jsonb := auth.jwt();
-begin
-  return query
-    select c.patient_id, case when c.purpose = 'delegated' then r.scopes end
-    from private.live_account(v_claims) as l
-    join public.chart_sessions as c
-      on c.viewer_id = l.id and c.closed_at is null and c.expires_at > now()
-    left join public.doctors as d
-      on d.id = l.id and l.role = 'doctor' and d.verified_at is not null
-      and v_claims ->> 'aal' = 'aal2'
-    left join public.care_relationships as r
-      on r.patient_id = c.patient_id
-      and r.member_id = c.viewer_id
-      and r.kind = case c.purpose when 'delegated' then 'caregiver' else 'doctor' end
-      and r.status = 'active'
-      and (r.ends_at is null or r.ends_at > now())
-    where (c.purpose = 'emergency' or r.id is not null)
-      and (c.purpose = 'delegated' or d.id is not null);
-end;
-$$;
-comment on function private.open_charts() is
-  'Patients whose chart the caller has open, with the scopes of a caregiver, or null for a doctor, '
-  'who sees all of it. A doctor must be verified and at aal2, and in active care of the patient '
-  'unless it is an emergency; a caregiver must be appointed. Every condition is looked up anew, so '
-  'whatever is withdrawn bites on the next statement.';
-revoke execute on function private.open_charts() from public, anon, authenticated, service_role;
-
-create function private.treated_patient_ids()
-  returns setof uuid
-  language plpgsql
-  stable
-  security definer -- open_charts is for the helpers only
-  set search_path = ''
-  set plan_cache_mode = force_generic_plan
-as $$
-begin
-  return query select c.patient_id from private.open_charts() as c where c.scopes is null;
-end;
-$$;
-comment on function private.treated_patient_ids() is
-  'Patients whose chart the caller has open as a doctor.';
-revoke execute on function private.treated_patient_ids() from public, anon, service_role;
-grant execute on function private.treated_patient_ids() to authenticated;
-
-create function private.chart_patient_ids(p_scope text)
-  returns setof uuid
-  language plpgsql
-  stable
-  security definer -- open_charts is for the helpers only
-  set search_path = ''
-  set plan_cache_mode = force_generic_plan
-as $$
-begin
-  return query
-    select c.patient_id
-    from private.open_charts() as c
-    where c.scopes is null or p_scope = any (c.scopes);
-end;
-$$;
-comment on function private.chart_patient_ids(text) is
-  'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a '
-  'caregiver''s where the patient gave that scope.';
-revoke execute on function private.chart_patient_ids(text) from public, anon, service_role;
-grant execute on function private.chart_patient_ids(text) to authenticated;
-
-create function private.open_chart_purpose(p_patient_id uuid)
-  returns text
-  language sql
-  stable
-  security definer -- chart_sessions is not readable by every actor
-  set search_path = ''
-as $$
-  select c.purpose
-  from public.chart_sessions as c
-  where c.viewer_id = (select auth.uid())
-    and c.patient_id = p_patient_id
-    and c.closed_at is null
-    and c.expires_at > now()
-  order by c.opened_at desc
-  limit 1
-$$;
-comment on function private.open_chart_purpose(uuid) is
-  'Purpose of the chart that the caller has open of a patient, for the audit row; null for none.';
-revoke execute on function private.open_chart_purpose(uuid)
-  from public, anon, authenticated, service_role;
 
 -- RPC: care --------------------------------------------------------------------------------------
 
@@ -579,7 +483,7 @@ as $$
   select o.id, o.expires_at from private.open_chart(p_patient_id, p_purpose) as o
 $$;
 comment on function public.open_chart(uuid, text) is
-  'Opens a patient''s chart for 60 minutes: p_purpose treatment or care_coordination for a verified '
+  'Opens a patient''s chart for 60 minutes, or until it is unused for 15: p_purpose treatment or care_coordination for a verified '
   'doctor with aal2, delegated for a caregiver; both need an active relationship. The opening is the '
   'audit of every read under it. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
   'not_verified or mfa_required, PT404 not_found.';

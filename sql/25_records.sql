@@ -1,6 +1,7 @@
 -- Records: the patient's medical history, its contents, the shares of single records, files, and the
 -- import and export of FHIR bundles.
--- Needs: 20_care.sql (open charts). Policies: policies/25_records.sql.
+-- Needs: 20_care.sql (open charts). Policies: policies/25_records.sql. Who may do what with a record is
+-- decided in 26_access.sql.
 
 create table public.medical_records (
   id uuid primary key default gen_random_uuid(),
@@ -367,112 +368,6 @@ comment on table private.record_openings is
 
 create index record_openings_record_id_idx on private.record_openings (record_id);
 
--- Helpers for policies ---------------------------------------------------------------------------
-
-create function private.reachable_patient_ids()
-  returns setof uuid
-  language plpgsql -- not sql: its plans are kept, and this runs in most requests
-  stable
-  security definer -- must not depend on the policies of the tables it reads
-  set search_path = ''
-as $$
-declare
-  v_claims constant jsonb := auth.jwt();
-  v_caller uuid;
-begin
-  select l.id into v_caller from private.live_account(v_claims) as l;
-  if not found then
-    return;
-  end if;
-  return next v_caller;
-  return query
-    select c.patient_id
-    from public.chart_sessions as c
-    where c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
-  return query
-    select s.patient_id
-    from public.medical_record_shares as s
-    where s.shared_with_id = v_caller and s.revoked_at is null and s.expires_at > now();
-end;
-$$;
-comment on function private.reachable_patient_ids() is
-  'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those '
-  'who share one. Empty when the session is over. No ground by itself: it lets the planner find the '
-  'rows that the grounds then decide on.';
-revoke execute on function private.reachable_patient_ids() from public, anon, service_role;
-grant execute on function private.reachable_patient_ids() to authenticated;
-
-create function private.shared_record_ids()
-  returns setof uuid
-  language plpgsql -- not sql: its plan is kept
-  stable
-  security definer -- must not depend on the policies of medical_record_shares
-  set search_path = ''
-as $$
-declare
-  v_claims constant jsonb := auth.jwt();
-begin
-  return query
-    select s.record_id
-    from private.live_account(v_claims) as l
-    join public.medical_record_shares as s
-      on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now();
-end;
-$$;
-comment on function private.shared_record_ids() is 'Records that are shared with the caller now.';
-revoke execute on function private.shared_record_ids() from public, anon, service_role;
-grant execute on function private.shared_record_ids() to authenticated;
-
-create function private.opened_record_ids()
-  returns setof uuid
-  language plpgsql -- not sql: its plan is kept
-  stable
-  security definer -- record_openings is not readable by the caller
-  set search_path = ''
-as $$
-declare
-  v_claims constant jsonb := auth.jwt();
-begin
-  return query
-    select o.record_id
-    from private.live_account(v_claims) as l
-    join public.medical_record_shares as s
-      on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now()
-    join private.record_openings as o
-      on o.viewer_id = l.id and o.record_id = s.record_id
-    -- By this share: with one that has ended ended what was opened by it.
-    where o.opened_at >= s.created_at
-      -- Not in the transaction that opens: an error in it would take the audit row back, and could
-      -- carry what it read.
-      and o.opened_at < now()
-      and o.opened_at > now() - interval '60 minutes';
-end;
-$$;
-comment on function private.opened_record_ids() is
-  'Records that are shared with the caller now, and that they have opened by that share within 60 '
-  'minutes, in an earlier transaction.';
-revoke execute on function private.opened_record_ids() from public, anon, service_role;
-grant execute on function private.opened_record_ids() to authenticated;
-
-create function private.added_record_ids()
-  returns setof uuid
-  language sql
-  stable
-  security definer -- must not depend on the policies of medical_records
-  set search_path = ''
-as $$
-  select r.id
-  from public.medical_records as r
-  where r.created_by = (select auth.uid())
-    and r.patient_id <> (select auth.uid())
-    and r.patient_id = any (array(select private.treated_patient_ids()))
-    and r.deleted_at is null
-$$;
-comment on function private.added_record_ids() is
-  'Records that the caller, a doctor, has added to charts that are open now.';
-revoke execute on function private.added_record_ids() from public, anon, service_role;
-grant execute on function private.added_record_ids() to authenticated;
-
 -- RPC: shares ------------------------------------------------------------------------------------
 
 create function private.share_medical_record(
@@ -493,7 +388,11 @@ begin
   -- The lock makes shares of one record wait for each other here: in the exclusion constraint two of
   -- them would wait for one another, a deadlock.
   perform 1 from public.medical_records as r
-    where r.id = p_record_id and r.patient_id = v_caller and r.deleted_at is null
+    where r.id = p_record_id and r.deleted_at is null
+      and (
+        select d.allowed
+        from private.access_decision(private.clinical_caller(), r.patient_id, r.id, 'share') as d
+      )
     for no key update;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
@@ -646,42 +545,7 @@ end;
 $$;
 comment on function private.open_medical_record(uuid) is 'Body of public.open_medical_record.';
 
-create function private.record_access(p_record_id uuid)
-  returns table (ground text, patient_id uuid)
-  language sql
-  stable
-  security definer -- decides for callers who may not see the row
-  set search_path = ''
-as $$
-  select
-    case
-      when r.patient_id = (select auth.uid()) then 'owner'
-      when r.deleted_at is not null then null
-      when r.patient_id = any (array(select private.chart_patient_ids('records')))
-        and (
-          r.sensitivity = 'normal'
-          or r.patient_id = any (array(select private.chart_patient_ids('sensitive')))
-        )
-        then 'chart'
-      else (
-        -- The better level first, though at most one share of a record is live for a person.
-        select 'share_' || s.access_level
-        from public.medical_record_shares as s
-        where s.record_id = r.id and s.shared_with_id = (select auth.uid())
-          and s.revoked_at is null and s.expires_at > now()
-        order by s.access_level
-        limit 1
-      )
-    end,
-    r.patient_id
-  from public.medical_records as r
-  where r.id = p_record_id and (select private.session_is_live())
-$$;
-comment on function private.record_access(uuid) is
-  'Why the caller may read one record: owner, chart, share_view or share_download; null when not.';
-revoke execute on function private.open_medical_record(uuid), private.record_access(uuid)
-  from public, anon, service_role;
-revoke execute on function private.record_access(uuid) from authenticated;
+revoke execute on function private.open_medical_record(uuid) from public, anon, service_role;
 grant execute on function private.open_medical_record(uuid) to authenticated;
 
 create function public.open_medical_record(p_record_id uuid)
@@ -722,12 +586,15 @@ create function private.set_record_deleted(p_id uuid, p_deleted boolean)
   security definer -- deleted_at is no column that its owner may set
   set search_path = ''
 as $$
-declare
-  v_caller constant uuid := private.require_live_session();
 begin
+  perform private.require_live_session();
   update public.medical_records as r
   set deleted_at = case when p_deleted then coalesce(r.deleted_at, now()) end
-  where r.id = p_id and r.patient_id = v_caller;
+  where r.id = p_id
+    and (
+      select d.allowed
+      from private.access_decision(private.clinical_caller(), r.patient_id, r.id, 'delete') as d
+    );
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
@@ -766,30 +633,6 @@ revoke execute on function public.restore_medical_record(uuid) from public, anon
 grant execute on function public.restore_medical_record(uuid) to authenticated;
 
 -- Files, called by the function `records` ----------------------------------------------------------
-
-create function private.writable_record(p_record_id uuid)
-  returns uuid
-  language sql
-  stable
-  security definer -- decides for callers who may not see the row
-  set search_path = ''
-as $$
-  select r.patient_id
-  from public.medical_records as r
-  where r.id = p_record_id
-    and r.deleted_at is null
-    and (select private.session_is_live())
-    and (
-      r.patient_id = (select auth.uid())
-      or r.created_by = (select auth.uid())
-        and r.patient_id = any (array(select private.treated_patient_ids()))
-    )
-$$;
-comment on function private.writable_record(uuid) is
-  'The patient of a record that the caller may change: the patient, or the doctor who added it, with '
-  'the chart open. Null otherwise.';
-revoke execute on function private.writable_record(uuid)
-  from public, anon, authenticated, service_role;
 
 create function private.begin_record_upload(
   p_record_id uuid,
@@ -1221,7 +1064,10 @@ begin
   -- The lock makes imports for one patient wait for each other: what is new is then known for sure.
   perform 1 from public.patients as p
     where p.id = p_patient_id
-      and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
+      and (
+        select d.allowed
+        from private.access_decision(private.clinical_caller(), p.id, null, 'write') as d
+      )
     for no key update; -- what refers to the patient, a new share for example, need not wait
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
@@ -1414,149 +1260,3 @@ comment on function private.authorize_export(uuid, timestamptz, text[]) is
 revoke execute on function private.authorize_export(uuid, timestamptz, text[])
   from public, anon, service_role;
 grant execute on function private.authorize_export(uuid, timestamptz, text[]) to authenticated;
-
--- Access in words --------------------------------------------------------------------------------
-
-create function private.access_grounds(p_patient_id uuid)
-  returns table (
-    viewer_id uuid,
-    viewer_name text,
-    viewer_role text,
-    rule text,
-    explanation text,
-    since timestamptz,
-    until timestamptz
-  )
-  language sql
-  stable
-  security definer -- reads the names of others
-  set search_path = ''
-as $$
-  select g.viewer_id, p.display_name, p.role, g.rule, g.explanation, g.since, g.until
-  from (
-    select
-      r.member_id as viewer_id,
-      'care_' || r.kind as rule,
-      case r.kind
-        when 'doctor' then 'Doctor in active care: may open your chart for 60 minutes at a time'
-        else 'Caregiver: may open your chart and see ' || array_to_string(r.scopes, ', ')
-      end as explanation,
-      r.starts_at as since,
-      r.ends_at as until
-    from public.care_relationships as r
-    left join public.doctors as d on d.id = r.member_id
-    where r.patient_id = p_patient_id and r.status = 'active'
-      and (r.ends_at is null or r.ends_at > now())
-      and (r.kind = 'caregiver' or d.verified_at is not null)
-    union all
-    select
-      c.viewer_id,
-      'open_chart',
-      case c.purpose
-        when 'delegated' then 'Has your chart open as your caregiver'
-        else 'Has your chart open for ' || replace(c.purpose, '_', ' ')
-      end,
-      c.opened_at,
-      c.expires_at
-    from public.chart_sessions as c
-    left join public.doctors as d on d.id = c.viewer_id
-    where c.patient_id = p_patient_id and c.closed_at is null and c.expires_at > now()
-      and (c.purpose = 'delegated' or d.verified_at is not null)
-    union all
-    select
-      s.shared_with_id,
-      'share',
-      case s.access_level
-        when 'download' then 'You share the record "' || m.title || '", with its file'
-        else 'You share the record "' || m.title || '"'
-      end,
-      s.created_at,
-      s.expires_at
-    from public.medical_record_shares as s
-    join public.medical_records as m on m.id = s.record_id
-    where s.patient_id = p_patient_id and s.revoked_at is null and s.expires_at > now()
-      and m.deleted_at is null
-  ) as g
-  join public.profiles as p on p.id = g.viewer_id
-  -- An account that is locked sees nothing, whatever it was given.
-  where p.is_active
-$$;
-comment on function private.access_grounds(uuid) is
-  'Every ground on which somebody else may see a patient''s data now.';
-revoke execute on function private.access_grounds(uuid)
-  from public, anon, authenticated, service_role;
-
-create function private.who_can_see(p_patient_id uuid)
-  returns table (
-    viewer_id uuid,
-    viewer_name text,
-    viewer_role text,
-    rule text,
-    explanation text,
-    since timestamptz,
-    until timestamptz
-  )
-  language plpgsql
-  stable
-  security definer -- access_grounds is for the patient only, which is decided here
-  set search_path = ''
-as $$
-#variable_conflict use_column
-begin
-  if p_patient_id is distinct from private.require_live_session() then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
-  end if;
-  return query
-    select g.viewer_id, g.viewer_name, g.viewer_role, g.rule, g.explanation, g.since, g.until
-    from private.access_grounds(p_patient_id) as g
-    order by g.since desc, g.viewer_id, g.rule, g.explanation;
-end;
-$$;
-comment on function private.who_can_see(uuid) is 'Body of public.who_can_see and why_can_see.';
-revoke execute on function private.who_can_see(uuid) from public, anon, service_role;
-grant execute on function private.who_can_see(uuid) to authenticated;
-
-create function public.who_can_see(p_patient_id uuid)
-  returns table (
-    viewer_id uuid,
-    viewer_name text,
-    viewer_role text,
-    rule text,
-    explanation text,
-    since timestamptz,
-    until timestamptz
-  )
-  language sql
-  stable
-  set search_path = ''
-as $$
-  select w.viewer_id, w.viewer_name, w.viewer_role, w.rule, w.explanation, w.since, w.until
-  from private.who_can_see(p_patient_id) as w
-$$;
-comment on function public.who_can_see(uuid) is
-  'For the patient: everybody else who may see any of their data now, with the rule (care_doctor, '
-  'care_caregiver, open_chart, share) and in words. Errors: PT401 unauthenticated, PT404 not_found '
-  'for anyone but the patient.';
-revoke execute on function public.who_can_see(uuid) from public, anon, service_role;
-grant execute on function public.who_can_see(uuid) to authenticated;
-
-create function public.why_can_see(p_viewer_id uuid, p_patient_id uuid)
-  returns table (
-    rule text,
-    explanation text,
-    since timestamptz,
-    until timestamptz
-  )
-  language sql
-  stable
-  set search_path = ''
-as $$
-  select w.rule, w.explanation, w.since, w.until
-  from private.who_can_see(p_patient_id) as w
-  where w.viewer_id = p_viewer_id
-$$;
-comment on function public.why_can_see(uuid, uuid) is
-  'For the patient: the rules by which one account may see any of their data now; none: it may not. '
-  'Errors: PT401 unauthenticated, PT404 not_found for anyone but the patient.';
-revoke execute on function public.why_can_see(uuid, uuid) from public, anon, service_role;
-grant execute on function public.why_can_see(uuid, uuid) to authenticated;
