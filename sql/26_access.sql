@@ -241,17 +241,19 @@ begin
   if v_caller is null then
     return;
   end if;
+  return next v_caller;
   return query
-    select v_caller
-    union all
-    select g.patient_id from private.chart_grounds(v_caller) as g
-    union all
-    select g.patient_id from private.share_grounds(v_caller) as g;
+    select c.patient_id from public.chart_sessions as c
+    where c.viewer_id = v_caller and private.chart_is_open(c);
+  return query
+    select s.patient_id from public.medical_record_shares as s
+    where s.shared_with_id = v_caller and private.share_is_live(s);
 end;
 $$;
 comment on function private.reachable_patient_ids() is
-  'Patients of whom the caller may see a record, if they have one: oneself, those whose chart is open, '
-  'those who share one. It lets the planner find the rows that the policy then decides on.';
+  'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those '
+  'who share one; none without the token that private.may_see_clinical_rows asks for. No ground by '
+  'itself: it lets the planner find the rows that the grounds then decide on.';
 revoke execute on function private.reachable_patient_ids() from public, anon, service_role;
 grant execute on function private.reachable_patient_ids() to authenticated;
 

@@ -61,6 +61,7 @@ select results_eq(
       'private.is_verified_doctor()',
       'private.like_escape(text)',
       'private.make_cursor(jsonb)',
+      'private.may_see_clinical_rows()',
       'private.my_access_log(integer,timestamp with time zone,bigint)',
       'private.open_chart(uuid,text)',
       'private.open_medical_record(uuid)',
@@ -109,8 +110,11 @@ select is_empty(
     cross join lateral tests.attempt(r.name, format(
       'select %s.%I(%s)', p.pronamespace::regnamespace, p.proname,
       (
-        select string_agg(format('null::%s', t::regtype), ', ')
-        from unnest(p.proargtypes) as t
+        select string_agg(
+          format('null::%I.%I', t.typnamespace::regnamespace, t.typname), ', ' order by a.position
+        )
+        from unnest(p.proargtypes) with ordinality as a (type, position)
+        join pg_type as t on t.oid = a.type
       )
     )) as outcome
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)

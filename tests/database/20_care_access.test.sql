@@ -23,7 +23,7 @@ from (values
   ('carer_ended',     'Pia/Carer_Ended/ended'),
   ('carer_lapsed',    'Pia/Carer_Lapsed/active'),
   ('doc',             'Omar/Doc/active, Pia/Doc/active'),
-  ('doc@aal1',        'Omar/Doc/active, Pia/Doc/active'),
+  ('doc@aal1',        'nothing'),
   ('doc_closed',      'Pia/Doc_Closed/active'),
   ('doc_requested',   'Pia/Doc_Requested/requested'),
   ('doc_declined',    'Pia/Doc_Declined/declined'),

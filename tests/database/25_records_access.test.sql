@@ -293,7 +293,7 @@ from (values
   ('carer_closed',   'nothing'),
   ('carer_expired',  'nothing'),
   ('doc',            'added/Finding, added/Note, reach/Pia'),
-  ('doc@aal1',       'reach/Pia'),
+  ('doc@aal1',       'nothing'),
   ('doc_closed',     'nothing'),
   ('doc_expired',    'nothing'),
   ('admin',          'nothing')

@@ -255,7 +255,7 @@ select results_eq(
         'Caregiver: may open your chart and see records, sensitive', '30 days', null),
       ('Doc', 'doctor', 'care_doctor',
         'Doctor in active care: may open your chart for 60 minutes at a time', '30 days', null),
-      ('Doc', 'doctor', 'open_chart', 'Has your chart open for treatment', '0', '1 hour'),
+      ('Doc', 'doctor', 'open_chart', 'Has your chart open for treatment', '0', '15 minutes'),
       ('Doc_Closed', 'doctor', 'care_doctor',
         'Doctor in active care: may open your chart for 60 minutes at a time', '30 days', null),
       ('Share_Download', 'patient', 'share', 'You share the record "Scan", with its file',
