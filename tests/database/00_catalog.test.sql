@@ -1,7 +1,7 @@
 -- The rules of the house style that a query can check, over the whole catalogue. Each test lists what
 -- breaks its rule. Exceptions stand in this file, each with its reason, and nowhere else.
 begin;
-select plan(28);
+select plan(30);
 
 -- What of the product may be done without signing in. Nothing, so far.
 create temp table open_to_anon (object text primary key, reason text not null);
@@ -231,6 +231,40 @@ select is_empty(
 select is_empty(
   $$ select "table", name from our_policies where command = 'update' and (qual is null or with_check is null) $$,
   'every update policy says which rows and what they may become'
+);
+
+-- Clinical is what speaks of a patient: by a column of that name, or by a reference to the registry.
+create temp view clinical_tables as
+  select t.oid, t.schema, t.name from our_tables as t
+  where t.schema = 'public' and not t.relispartition and (
+    t.name = 'patients'
+    or exists (
+      select 1 from pg_attribute as a
+      where a.attrelid = t.oid and a.attname = 'patient_id' and not a.attisdropped
+    )
+    or exists (
+      select 1 from pg_constraint as c
+      where c.conrelid = t.oid and c.contype = 'f' and c.confrelid = 'public.patients'::regclass
+    )
+  );
+select isnt_empty('select 1 from clinical_tables', 'there are clinical tables to look at');
+select is_empty(
+  $$
+    select t.name, verb
+    from clinical_tables as t
+    cross join unnest(array['select', 'insert', 'update', 'delete']) as verb
+    where case when verb = 'delete' then has_table_privilege('authenticated', t.oid, verb)
+        else has_any_column_privilege('authenticated', t.oid, verb) end
+      and not exists (
+        select 1 from our_policies as p
+        where p.schema = t.schema and p.table = t.name and p.command = verb
+          and not p.permissive and 'authenticated' = any (p.roles)
+          and (verb = 'insert' or p.qual ~ 'private\.(may_see_clinical_rows|reachable_patient_ids)\(\)')
+          and (verb in ('select', 'delete') or p.with_check ~ 'private\.may_see_clinical_rows\(\)')
+      )
+  $$,
+  'whatever is granted on a clinical table asks, by a restrictive policy, for a live session and for '
+    || 'the second factor of a clinician'
 );
 
 -- Grants -----------------------------------------------------------------------------------------
