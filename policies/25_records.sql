@@ -189,8 +189,8 @@ create policy avatars_delete_authenticated on storage.objects
     and (select private.session_is_live())
   );
 
--- Files of records pass through Storage by signed addresses alone, because each transfer is decided and
--- logged before it is signed, which no policy can do: a row that a policy shows is downloaded
+-- Files of records pass through Storage by signed addresses alone, because each transfer is decided
+-- and logged before it is signed, which no policy can do: a row that a policy shows is downloaded
 -- unnoticed. The API gives them to nobody. There is no policy that would; these see to it that none
 -- that is made later, for another bucket or for all of them, does so by accident.
 create policy medical_records_select_anon_only on storage.objects

@@ -1,7 +1,7 @@
--- What every clinical table asks of the caller's token, whatever its other policies allow: the session
--- is live, the account not locked, and whoever is a clinician or an administrator has signed in with a
--- second factor (private.may_see_clinical_rows). Restrictive, so that no policy beside it can do
--- without; once a statement, whatever the number of rows.
+-- What every clinical table asks of the caller's token, whatever its other policies allow: the
+-- session is live, the account not locked, and whoever is a clinician or an administrator has
+-- signed in with a second factor (private.may_see_clinical_rows). Restrictive, so that no policy
+-- beside it can do without; once a statement, whatever the number of rows.
 --
 -- Clinical is every table with a patient's data that the API serves:
 --   patients                 who the patient is, what they have
@@ -10,8 +10,8 @@
 --   care_relationships       who is treated by whom
 --   chart_sessions           who looked at whom, and why
 -- A clinician's own profile, their request for verification and asking for care by RPC are not.
--- tests/database/00_catalog.test.sql demands a policy of this kind for each command on each table with
--- a column patient_id.
+-- tests/database/00_catalog.test.sql demands a policy of this kind for each command on each table
+-- with a column patient_id.
 
 create policy patients_select_authenticated_only on public.patients
   as restrictive for select to authenticated
@@ -22,9 +22,9 @@ create policy patients_update_authenticated_only on public.patients
   using ((select private.may_see_clinical_rows()))
   with check ((select private.may_see_clinical_rows()));
 
--- The patients that such a token reaches, none without it. Narrower than it need be, for the planner's
--- sake, which reads a listing of one patient in the order of its index, and finds the rows of an
--- unfiltered listing by index, too.
+-- The patients that such a token reaches, none without it. Narrower than it need be, for the
+-- planner's sake, which reads a listing of one patient in the order of its index, and finds the
+-- rows of an unfiltered listing by index, too.
 create policy medical_records_select_authenticated_only on public.medical_records
   as restrictive for select to authenticated
   using (patient_id = any (array(select private.reachable_patient_ids())));

@@ -1,11 +1,11 @@
--- Access: who may do what with a patient's data, and why. Each rule stands here once, for whoever the
--- viewer is; policies, functions and the answer to "who can see my data" are all made of these.
+-- Access: who may do what with a patient's data, and why. Each rule stands here once, for whoever
+-- the viewer is; policies, functions and the answer to "who can see my data" are all made of these.
 -- Needs: 20_care.sql, 25_records.sql. Policies: policies/20_care.sql, policies/25_records.sql.
 --
--- Functions without settings or definer's rights of their own become part of the statement that calls
--- them, a definer function's: nobody else may execute them. Those that policies call are plpgsql with
--- kept plans, because a function in SQL that is no part of a statement is planned anew at each call,
--- and planning costs several times what the lookups do.
+-- Functions without settings or definer's rights of their own become part of the statement that
+-- calls them, a definer function's: nobody else may execute them. Those that policies call are
+-- plpgsql with kept plans, because a function in SQL that is no part of a statement is planned anew
+-- at each call, and planning costs several times what the lookups do.
 
 -- What is in force -------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ $$;
 comment on function private.share_is_live(public.medical_record_shares) is
   'Whether a share is neither revoked nor over.';
 
--- Grounds: what a viewer stands on, whatever token they hold -----------------------------------------
+-- Grounds: what a viewer stands on, whatever token they hold --------------------------------------
 
 create function private.care_grounds(p_viewer_id uuid)
   returns table (
@@ -110,8 +110,8 @@ as $$
 $$;
 comment on function private.chart_grounds(uuid) is
   'Open charts of a viewer that still stand on something: active care of that kind or, in an '
-  'emergency, the licence alone. scopes: a caregiver''s; null for a doctor, who sees all of it. until: '
-  'the earliest of its end, 15 minutes without use, and the end of care.';
+  'emergency, the licence alone. scopes: a caregiver''s; null for a doctor, who sees all of it. '
+  'until: the earliest of its end, 15 minutes without use, and the end of care.';
 
 create function private.share_grounds(p_viewer_id uuid)
   returns table (
@@ -178,8 +178,8 @@ begin
 end;
 $$;
 comment on function private.may_see_clinical_rows() is
-  'Whether the caller''s token may carry a clinical right at all; a restrictive policy on every table '
-  'with a patient''s data asks, whatever the other policies allow.';
+  'Whether the caller''s token may carry a clinical right at all; a restrictive policy on every '
+  'table with a patient''s data asks, whatever the other policies allow.';
 revoke execute on function private.may_see_clinical_rows() from public, anon, service_role;
 grant execute on function private.may_see_clinical_rows() to authenticated;
 
@@ -251,9 +251,9 @@ begin
 end;
 $$;
 comment on function private.reachable_patient_ids() is
-  'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those '
-  'who share one; none without the token that private.may_see_clinical_rows asks for. No ground by '
-  'itself: it lets the planner find the rows that the grounds then decide on.';
+  'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, '
+  'those who share one; none without the token that private.may_see_clinical_rows asks for. No '
+  'ground by itself: it lets the planner find the rows that the grounds then decide on.';
 revoke execute on function private.reachable_patient_ids() from public, anon, service_role;
 grant execute on function private.reachable_patient_ids() to authenticated;
 
@@ -347,7 +347,8 @@ declare
 begin
   if p_action is null or not (v_reads or v_writes or p_action in ('share', 'delete')) then
     raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'Cannot decide as p_action must be list, read, download, write, upload, share or delete';
+      detail = 'Cannot decide as p_action must be one of list, read, download, write, upload, '
+        || 'share, delete';
   end if;
   return query
     with target as (
@@ -397,12 +398,12 @@ end;
 $$;
 comment on function private.access_decision(uuid, uuid, uuid, text) is
   'Whether a viewer may do something with a patient''s record, in one row: allowed, by which rule '
-  '(owner, open_chart, emergency, share), since and until when (null: open end). p_action: list, read '
-  '(what it says), download (its file), write (change it), upload (give it a file), share, delete (and '
-  'restore). p_record_id null: the patient as a whole, of which one may list the records, read the '
-  'registry row and write a new record. A record that a share shows is read once it has been opened. '
-  'Speaks of the viewer; for the caller pass private.clinical_caller(), which adds what the token '
-  'must be. For definer functions only. Errors: PT400 invalid_request.';
+  '(owner, open_chart, emergency, share), since and until when (null: open end). p_action: list, '
+  'read (what it says), download (its file), write (change it), upload (give it a file), share, '
+  'delete (and restore). p_record_id null: the patient as a whole, of which one may list the '
+  'records, read the registry row and write a new record. A record that a share shows is read once '
+  'it has been opened. Speaks of the viewer; for the caller pass private.clinical_caller(), which '
+  'adds what the token must be. For definer functions only. Errors: PT400 invalid_request.';
 revoke execute on function private.access_decision(uuid, uuid, uuid, text)
   from public, anon, authenticated, service_role;
 
@@ -435,7 +436,8 @@ begin
 end;
 $$;
 comment on function private.record_access(uuid) is
-  'Why the caller may read one record: owner, chart, share_view or share_download; no row when not.';
+  'Why the caller may read one record: owner, chart, share_view or share_download; no row when '
+  'not.';
 revoke execute on function private.record_access(uuid)
   from public, anon, authenticated, service_role;
 
@@ -459,8 +461,8 @@ begin
 end;
 $$;
 comment on function private.writable_record(uuid) is
-  'The patient of a record that the caller may change: the patient, or the doctor who added it, with '
-  'the chart open. Null otherwise.';
+  'The patient of a record that the caller may change: the patient, or the doctor who added it, '
+  'with the chart open. Null otherwise.';
 revoke execute on function private.writable_record(uuid)
   from public, anon, authenticated, service_role;
 
@@ -515,7 +517,8 @@ begin
 end;
 $$;
 comment on function private.touch_chart(uuid) is
-  'Notes that the caller uses the chart they have open of a patient; written at most once a minute, '
-  'and never waited for. The audit functions call it, so that whatever is logged counts as use.';
+  'Notes that the caller uses the chart they have open of a patient; written at most once a '
+  'minute, and never waited for. The audit functions call it, so that whatever is logged counts as '
+  'use.';
 revoke execute on function private.touch_chart(uuid)
   from public, anon, authenticated, service_role;

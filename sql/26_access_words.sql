@@ -86,7 +86,8 @@ as $$
 #variable_conflict use_column
 begin
   if p_patient_id is distinct from private.require_live_session() then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No patient with this id';
   end if;
   -- A clinician who is a patient, too.
   if private.clinical_caller() is null then
@@ -122,8 +123,8 @@ as $$
 $$;
 comment on function public.who_can_see(uuid) is
   'For the patient: everybody else who may see any of their data now, with the rule (care_doctor, '
-  'care_caregiver, open_chart, emergency, share) and in words. Errors: PT401 unauthenticated, PT403 '
-  'mfa_required, PT404 not_found for anyone but the patient.';
+  'care_caregiver, open_chart, emergency, share) and in words. Errors: PT401 unauthenticated, '
+  'PT403 mfa_required, PT404 not_found for anyone but the patient.';
 revoke execute on function public.who_can_see(uuid) from public, anon, service_role;
 grant execute on function public.who_can_see(uuid) to authenticated;
 
@@ -143,7 +144,8 @@ as $$
   where w.viewer_id = p_viewer_id
 $$;
 comment on function public.why_can_see(uuid, uuid) is
-  'For the patient: the rules by which one account may see any of their data now; none: it may not. '
-  'Errors: PT401 unauthenticated, PT403 mfa_required, PT404 not_found for anyone but the patient.';
+  'For the patient: the rules by which one account may see any of their data now; none: it may '
+  'not. Errors: PT401 unauthenticated, PT403 mfa_required, PT404 not_found for anyone but the '
+  'patient.';
 revoke execute on function public.why_can_see(uuid, uuid) from public, anon, service_role;
 grant execute on function public.why_can_see(uuid, uuid) to authenticated;

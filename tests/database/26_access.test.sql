@@ -1,8 +1,9 @@
--- One decision: for every viewer and every record, what private.access_decision says is what policies
--- show and what functions allow. Over the ward (tests.make_ward) and some people more: doc_idle and
--- carer_idle have left their chart alone for 15 minutes, doc_emergency has one open without care,
--- doc_share is a clinician with a share, whom a patient has locked out otherwise; locked accounts of
--- each kind hold what they were given. Mine is doc's own record: a clinician may be a patient, too.
+-- One decision: for every viewer and every record, what private.access_decision says is what
+-- policies show and what functions allow. Over the ward (tests.make_ward) and some people more:
+-- doc_idle and carer_idle have left their chart alone for 15 minutes, doc_emergency has one open
+-- without care, doc_share is a clinician with a share, whom a patient has locked out otherwise;
+-- locked accounts of each kind hold what they were given. Mine is doc's own record: a clinician may
+-- be a patient, too.
 begin;
 select plan(593);
 
@@ -28,10 +29,11 @@ update public.medical_records set file_name = 'f', file_type = 'text/plain', fil
 update public.medical_record_contents set
   storage_path = concat_ws('/', patient_id, record_id, gen_random_uuid());
 insert into private.record_openings (viewer_id, record_id, opened_at)
-select p.id, r.id, now() - interval '1 minute' from public.profiles as p, public.medical_records as r
+select p.id, r.id, now() - interval '1 minute'
+from public.profiles as p, public.medical_records as r
 on conflict do nothing;
 
--- What the decision says, and what happens -----------------------------------------------------------
+-- What the decision says, and what happens --------------------------------------------------------
 
 create function pg_temp.carries_rights(p_actor text) returns boolean language sql as $$
   select split_part(p_actor, '@', 2) <> 'aal1' or p.role not in ('doctor', 'admin')
@@ -139,7 +141,8 @@ insert into surfaces values
   ('restore_medical_record', 'delete',  'record', 'select public.restore_medical_record(%L)'),
   ('rows of patients',      'read',     'patient', 'select id from public.patients'),
   ('inserts of records',    'write',    'patient',
-    'insert into public.medical_records (patient_id, title, record_type) values (%L, ''x'', ''other'')'),
+    $$ insert into public.medical_records (patient_id, title, record_type)
+      values (%L, 'x', 'other') $$),
   ('an import',             'write',    'patient',
     'select private.import_records(%L, ''https://h.example'', null, ''[]'')');
 
@@ -159,7 +162,8 @@ create temp table actors as
 select is(pg_temp.decided(actor, action), titles, format('the decision: %s may %s', actor, action))
 from (values
   ('pia', 'list', 'Genes, Letter, Note, Old, Scan'), ('pia', 'write', 'Genes, Letter, Note, Scan'),
-  ('pia', 'delete', 'Genes, Letter, Note, Old, Scan'), ('pia', 'share', 'Genes, Letter, Note, Scan'),
+  ('pia', 'delete', 'Genes, Letter, Note, Old, Scan'),
+  ('pia', 'share', 'Genes, Letter, Note, Scan'),
   ('pia', 'download', 'Genes, Letter, Note, Old, Scan'),
   ('doc', 'list', 'Genes, Letter, Mine, Note, Scan'), ('doc', 'write', 'Mine, Note'),
   ('doc', 'upload', 'Mine, Note'), ('doc', 'share', 'Mine'), ('doc', 'delete', 'Mine'),
@@ -204,7 +208,7 @@ from actors as a
 join public.profiles as p on p.id = a.id and not p.is_active
 cross join surfaces as s;
 
--- By which rule, and until when ----------------------------------------------------------------------
+-- By which rule, and until when -------------------------------------------------------------------
 
 create function pg_temp.rule(p_viewer text, p_record text, p_action text) returns text
 language sql as $$
@@ -261,15 +265,18 @@ from (values
   (null, 'pia', 'Scan', 'f')
 ) as e (viewer, patient, record, answer);
 select throws_ok(
-  format('select private.access_decision(%L, %L, null, %L)', tests.id('pia'), tests.id('pia'), action),
+  format(
+    'select private.access_decision(%L, %L, null, %L)', tests.id('pia'), tests.id('pia'), action
+  ),
   'PT400', 'invalid_request', format('no action: %s', coalesce(action, 'null'))
 )
 from unnest(array['', 'steal', 'LIST', null]) as action;
 
 -- In words ---------------------------------------------------------------------------------------
 
--- What who_can_see tells is what the decision stands on: every rule that lets somebody list a record,
--- and no open chart, emergency or share beside. (A chart out of scope shows other things than records.)
+-- What who_can_see tells is what the decision stands on: every rule that lets somebody list a
+-- record, and no open chart, emergency or share beside. (A chart out of scope shows other things
+-- than records.)
 select tests.act_as('pia');
 create temp table told on commit drop as
   select viewer_id, rule, until from public.who_can_see(tests.id('pia'));
@@ -280,7 +287,8 @@ create temp table standing as
   cross join public.medical_records as r
   cross join private.access_decision(a.id, r.patient_id, r.id, 'list') as d
   where r.patient_id = tests.id('pia') and d.rule <> 'owner' and strpos(a.handle, '@') = 0;
-select ok((select count(distinct viewer_id) from standing) >= 7, 'several people stand on something');
+select ok((select count(distinct viewer_id) from standing) >= 7,
+  'several people stand on something');
 select is_empty(
   'select viewer_id, rule, until from standing except select viewer_id, rule, until from told',
   'whoever may list a record is told of, with the rule and its end'
@@ -309,7 +317,8 @@ create function pg_temp.lot(p_of text, p_id uuid) returns double precision langu
   select ('x' || left(md5(concat_ws('/', current_setting('tests.world'), p_of, p_id)), 8))::bit(32)
     ::bigint / 4294967296.0
 $$;
-create function pg_temp.one_of(p_choices text[], p_of text, p_id uuid) returns text language sql as $$
+create function pg_temp.one_of(p_choices text[], p_of text, p_id uuid) returns text
+language sql as $$
   select p_choices[1 + floor(pg_temp.lot(p_of, p_id) * cardinality(p_choices))]
 $$;
 create temp table original as select id, role from public.profiles;
@@ -343,7 +352,8 @@ create function pg_temp.shake() returns void language sql as $$
   where x.id = r.id;
   update public.chart_sessions as c set
     purpose = pg_temp.one_of(
-      case when o.role = 'doctor' then '{treatment,treatment,emergency}' else '{delegated}' end::text[]
+      case o.role when 'doctor' then '{treatment,treatment,emergency}'
+        else '{delegated}' end::text[]
         || '{treatment,care_coordination,delegated,emergency}'::text[],
       'purpose', c.viewer_id
     ),
@@ -370,7 +380,9 @@ create function pg_temp.shake() returns void language sql as $$
     );
 $$;
 
-create temp table disagreements (world integer, actor text, surface text, decided text, happens text);
+create temp table disagreements (
+  world integer, actor text, surface text, decided text, happens text
+);
 create temp table verdicts (rule text, action text);
 create temp table asked (handle text, id uuid);
 do $$

@@ -1,7 +1,8 @@
 -- Revocation bites on the next statement, whatever the token still says: every event that ends a
--- ground, or the standing of who stands on it, against everything that the ground opened. In the ward
--- (tests.make_ward): doc and carer_sensitive have pia's chart open, share_download has her record
--- Scan, and has opened it. Note and Finding were added by doc; Finding has no contents and no file.
+-- ground, or the standing of who stands on it, against everything that the ground opened. In the
+-- ward (tests.make_ward): doc and carer_sensitive have pia's chart open, share_download has her
+-- record Scan, and has opened it. Note and Finding were added by doc; Finding has no contents and
+-- no file.
 begin;
 select plan(52);
 
@@ -46,16 +47,19 @@ from (values
   ('share', 'opened_record_ids', $$ select private.opened_record_ids() $$),
   ('doc', 'update of records', $$ update public.medical_records set title = 'x' $$),
   ('doc', 'update of contents', $$ update public.medical_record_contents set description = 'x' $$),
-  ('doc', 'insert of a record', $$ insert into public.medical_records (patient_id, title, record_type)
+  ('doc', 'insert of a record',
+    $$ insert into public.medical_records (patient_id, title, record_type)
     values (tests.id('pia'), 'New', 'other') $$),
-  ('doc', 'insert of contents', $$ insert into public.medical_record_contents (record_id, description)
+  ('doc', 'insert of contents',
+    $$ insert into public.medical_record_contents (record_id, description)
     values (tests.id('Finding'), 'x') $$),
   ('doc carer share', 'open_medical_record',
     $$ select id from public.open_medical_record(tests.id('Scan')) $$),
   ('doc carer share', 'download',
     $$ select file_name from private.authorize_record_download(tests.id('Scan')) $$),
   ('doc', 'upload', $$ select upload_id
-    from private.begin_record_upload(tests.id('Finding'), 'f', 'text/plain', 1, repeat('a', 64)) $$),
+    from private.begin_record_upload(tests.id('Finding'), 'f', 'text/plain', 1, repeat('a', 64))
+  $$),
   ('doc', 'completion of an upload',
     $$ select upload_id from private.pending_record_upload(tests.id('Finding')) $$),
   ('doc', 'import', $$ select count(*) || ' imported'
@@ -123,7 +127,8 @@ cross join (values
 ) as e (name, event, by_whom)
 cross join lateral (select case by_whom when '%1$s' then actor else by_whom end) as b (by);
 
-select is(pg_temp.still_open('doc', event, by), 'nothing', format('%s: nothing is open to doc', name))
+select is(pg_temp.still_open('doc', event, by), 'nothing',
+  format('%s: nothing is open to doc', name))
 from (values
   ('verification withdrawn', $$ select public.verify_doctor(tests.id('doc'), false, 'Expired') $$,
     'admin'),
@@ -172,7 +177,8 @@ select is(
 from (values
   ('{messages,sensitive}', 'chart_patient_ids, sensitive'),
   ('{records}',
-    'chart_patient_ids, download, open_medical_record, rows of contents, rows of patients, rows of records')
+    'chart_patient_ids, download, open_medical_record, rows of contents, rows of patients, '
+      || 'rows of records')
 ) as s (scopes, still_open);
 select is(
   tests.attempt('carer_sensitive', $$ select title from public.medical_records
@@ -216,7 +222,8 @@ values (
   now() + interval '1 day'
 );
 select is(
-  tests.attempt('share_download', 'select record_id from public.medical_record_contents'), 'nothing',
+  tests.attempt('share_download', 'select record_id from public.medical_record_contents'),
+  'nothing',
   'what was opened by a share that is over stays closed under the next one'
 );
 

@@ -1,6 +1,6 @@
 -- What no clinical table shows without: a live session and, for clinicians and administrators, a
--- second factor. The floor must hold whatever another policy allows, so that here every table gets a
--- policy that allows everything, as by accident. And what must not ask for it. In the ward
+-- second factor. The floor must hold whatever another policy allows, so that here every table gets
+-- a policy that allows everything, as by accident. And what must not ask for it. In the ward
 -- (tests.make_ward); doc cares for pia, admin and doc are patients of their own, too.
 begin;
 select plan(168);
@@ -23,7 +23,8 @@ cross join (values
 cross join lateral (select coalesce(mine, 'nothing')) as o (outcome);
 select is(tests.attempt(actor, call), outcome, format('%s: %s', actor, call))
 from (values
-  ('doc', 'done', '1', 'PT404 not_found'), ('doc@aal1', 'PT404 not_found', 'PT404 not_found', 'PT404 not_found')
+  ('doc', 'done', '1', 'PT404 not_found'),
+  ('doc@aal1', 'PT404 not_found', 'PT404 not_found', 'PT404 not_found')
 ) as a (actor, deletes, shares, stranger)
 cross join lateral (values
   ('select public.delete_medical_record(tests.id(''Mine''))', deletes),
@@ -71,7 +72,8 @@ create function pg_temp.statement(p_name text, p_verb text) returns text languag
     end
   end
 $$;
--- Contents of a record that is not there get as far as the foreign key: policies have let them pass.
+-- Contents of a record that is not there get as far as the foreign key: policies have let them
+-- pass.
 create function pg_temp.passes(p_outcome text) returns boolean language sql as $$
   select p_outcome not in ('nothing', '0', '42501 policy')
 $$;
@@ -81,7 +83,8 @@ select is(pg_temp.passes(tests.attempt(actor, pg_temp.statement(name, verb), sta
 from floor_of
 cross join (values
   ('pia', 'live', true), ('carer', 'live', true), ('doc', 'live', true), ('admin', 'live', true),
-  ('doc@aal1', 'live', false), ('doc_unverified@aal1', 'live', false), ('admin@aal1', 'live', false),
+  ('doc@aal1', 'live', false), ('doc_unverified@aal1', 'live', false),
+  ('admin@aal1', 'live', false),
   ('pia', 'signed out', false), ('pia', 'locked', false), ('pia', 'out of time', false),
   ('doc', 'signed out', false), ('admin', 'locked', false)
 ) as a (actor, standing, expected);
@@ -109,7 +112,8 @@ from (values
   ('doc@aal1', $$ select display_name from public.profiles $$, 'Doc'),
   ('doc@aal1', $$ select license_number from public.doctors $$, 'LIC-doc'),
   ('doc@aal1', $$ update public.profiles set bio = 'Oncologist' $$, '1'),
-  ('doc_stranger@aal1', $$ select count(*) from public.request_care(tests.id('pia'), 'doctor') $$, '1'),
+  ('doc_stranger@aal1', $$ select count(*)
+    from public.request_care(tests.id('pia'), 'doctor') $$, '1'),
   ('newcomer@aal1', $$ select public.request_doctor_verification('LIC-9', 'Oncology') $$, 'done'),
   ('doc@aal1', format('select public.close_chart(%L)',
     (select id from public.chart_sessions where viewer_id = tests.id('doc'))), 'done'),
