@@ -5,15 +5,15 @@
 -- locked accounts of each kind hold what they were given. Mine is doc's own record: a clinician may
 -- be a patient, too.
 begin;
-select plan(593);
+select plan(614);
 
 select tests.make_ward();
 select tests.make_user(u, 'doctor')
 from unnest(array['doc_idle', 'doc_emergency', 'doc_share', 'doc_locked']) as u;
-select tests.make_user('carer_idle', 'caregiver'), tests.make_user('share_locked'),
-  tests.make_user('friend');
+select tests.make_user('carer_idle', 'caregiver'), tests.make_user('carer_locked', 'caregiver'),
+  tests.make_user('share_locked'), tests.make_user('friend');
 select tests.open_chart('pia', u)
-from unnest(array['doc_idle', 'doc_emergency', 'doc_locked', 'carer_idle']) as u;
+from unnest(array['doc_idle', 'doc_emergency', 'doc_locked', 'carer_idle', 'carer_locked']) as u;
 update public.chart_sessions set last_used_at = now() - interval '15 minutes'
 where viewer_id in (tests.id('doc_idle'), tests.id('carer_idle'));
 update public.chart_sessions set purpose = 'emergency', reason = 'Found unconscious'
@@ -21,13 +21,10 @@ where viewer_id = tests.id('doc_emergency');
 delete from public.care_relationships where member_id = tests.id('doc_emergency');
 select tests.make_share('Scan', 'doc_share', 'download'), tests.make_share('Genes', 'share_locked');
 update public.profiles set is_active = false
-where id in (tests.id('doc_locked'), tests.id('share_locked'));
+where id in (tests.id('doc_locked'), tests.id('carer_locked'), tests.id('share_locked'));
 select tests.make_record('Mine', 'doc');
 -- Every record has a file, and everybody has opened every record before, if they ever could.
-update public.medical_records set file_name = 'f', file_type = 'text/plain', file_size = 1,
-  file_sha256 = repeat('a', 64);
-update public.medical_record_contents set
-  storage_path = concat_ws('/', patient_id, record_id, gen_random_uuid());
+select tests.make_file(title) from public.medical_records;
 insert into private.record_openings (viewer_id, record_id, opened_at)
 select p.id, r.id, now() - interval '1 minute'
 from public.profiles as p, public.medical_records as r
@@ -117,11 +114,7 @@ $$;
 create function public.touched_contents() returns setof uuid language sql as $$
   update public.medical_record_contents set description = description returning record_id
 $$;
-create function public.touched_patients() returns setof uuid language sql as $$
-  update public.patients set city = city returning id
-$$;
-grant execute on function
-  public.touched_records(), public.touched_contents(), public.touched_patients() to authenticated;
+grant execute on function public.touched_records(), public.touched_contents() to authenticated;
 
 create temp table surfaces (name text, action text, each text, statement text);
 insert into surfaces values
@@ -171,6 +164,10 @@ from (values
   ('doc_emergency', 'read', 'Genes, Letter, Note, Scan'), ('doc_emergency', 'write', 'nothing'),
   ('doc_idle', 'list', 'nothing'), ('carer_idle', 'list', 'nothing'),
   ('doc_closed', 'upload', 'nothing'), ('doc_locked', 'list', 'nothing'),
+  ('carer_locked', 'list', 'nothing'), ('doc_requested', 'list', 'nothing'),
+  ('carer_requested', 'list', 'nothing'), ('doc_declined', 'list', 'nothing'),
+  ('doc_ended', 'list', 'nothing'), ('doc_withdrawn', 'list', 'nothing'),
+  ('doc_unverified', 'list', 'nothing'), ('carer_lapsed', 'list', 'nothing'),
   ('carer', 'download', 'Letter, Note, Scan'), ('carer', 'write', 'nothing'),
   ('carer_sensitive', 'read', 'Genes, Letter, Note, Scan'), ('carer_other', 'list', 'nothing'),
   ('share_view', 'read', 'Scan'), ('share_view', 'download', 'nothing'),

@@ -11,12 +11,7 @@ insert into public.medical_records (id, patient_id, title, record_type)
 values (tests.id('Finding'), tests.uid('pia'), 'Finding', 'other');
 update public.medical_records set source = 'doctor', created_by = tests.uid('doc')
 where title = 'Finding';
-update public.medical_records set file_name = 'f', file_type = 'text/plain', file_size = 1,
-  file_sha256 = repeat('a', 64)
-where title = 'Scan';
-update public.medical_record_contents set
-  storage_path = concat_ws('/', patient_id, record_id, gen_random_uuid())
-where record_id = tests.id('Scan');
+select tests.make_file('Scan');
 insert into private.record_uploads (
   record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
   expires_at
@@ -25,8 +20,7 @@ values (
   tests.id('Finding'), tests.uid('pia'), 'path', 'f', 'text/plain', 1, repeat('a', 64),
   tests.uid('doc'), now() + interval '1 minute'
 );
-insert into private.record_openings (viewer_id, record_id, opened_at)
-values (tests.uid('share_download'), tests.id('Scan'), now() - interval '1 minute');
+select tests.open_record_before('Scan', 'share_download');
 -- A row of his own would be seen by a clinician whose verification is withdrawn.
 delete from public.patients where id in (tests.uid('doc'), tests.uid('share_download'));
 

@@ -7,12 +7,7 @@ select plan(39);
 
 select tests.make_ward();
 select tests.make_care('omar', 'doc'), tests.open_chart('omar', 'doc');
-update public.medical_records set file_name = 'f', file_type = 'text/plain', file_size = 1,
-  file_sha256 = repeat('a', 64)
-where title = 'Scan';
-update public.medical_record_contents set
-  storage_path = concat_ws('/', patient_id, record_id, gen_random_uuid())
-where record_id = tests.id('Scan');
+select tests.make_file('Scan');
 insert into public.medical_records (id, patient_id, title, record_type)
 values (tests.id('Finding'), tests.uid('pia'), 'Finding', 'other');
 update public.medical_records set source = 'doctor', created_by = tests.uid('doc')
