@@ -121,6 +121,27 @@ const BREACHES: [breach: string, rule: string][] = [
     "every update policy says which rows and what they may become",
   ],
   [
+    "drop policy care_relationships_select_authenticated_only on public.care_relationships",
+    "whatever is granted on a clinical table asks",
+  ],
+  [
+    "alter policy patients_update_authenticated_only on public.patients with check (true)",
+    "whatever is granted on a clinical table asks",
+  ],
+  [
+    "grant delete on table public.medical_records to authenticated",
+    "whatever is granted on a clinical table asks",
+  ],
+  [
+    `${policy(`${SELECT} (true)`)} alter table public.planted rename owner_id to patient_id`,
+    "whatever is granted on a clinical table asks",
+  ],
+  [
+    `${policy(`${SELECT} (true)`)}
+     alter table public.planted add foreign key (owner_id) references public.patients`,
+    "whatever is granted on a clinical table asks",
+  ],
+  [
     `${TABLE} grant select on table public.planted to anon`,
     "anon has no right on any table, view or sequence",
   ],
