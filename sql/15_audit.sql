@@ -286,7 +286,7 @@ begin
     v_by, v_without,
     case tg_op when 'INSERT' then 'create' when 'UPDATE' then 'update' else 'delete' end,
     v_resource_type;
-  if v_patient_column <> '' then
+  if v_patient_column <> '' and v_by.actor_id is not null then
     execute format(
       'select private.touch_chart(id) from (select distinct %I as id from %I) as patients',
       v_patient_column, case tg_op when 'DELETE' then 'old_rows' else 'new_rows' end
