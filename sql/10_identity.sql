@@ -665,6 +665,10 @@ begin
     -- Withdrawal keeps the role: the account stays a clinician's, without the rights of one.
     role = case when p_approve and role <> 'admin' then 'doctor' else role end
   where id = p_user_id;
+  -- The reason of a refusal stands in the row, and with it in the trail; that of an approval only here.
+  if p_approve and nullif(btrim(p_reason), '') is not null then
+    perform private.write_audit('verify', 'doctor', p_user_id, null, btrim(p_reason));
+  end if;
 end;
 $$;
 comment on function private.verify_doctor(uuid, boolean, text) is 'Body of public.verify_doctor.';

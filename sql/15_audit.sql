@@ -34,13 +34,17 @@ comment on column public.audit_events.actor_role is
   'Role of the account in profiles at that time, or the database role when there was no account.';
 comment on column public.audit_events.session_id is 'Session of Supabase Auth, from the token.';
 comment on column public.audit_events.action is
-  'create, update, delete, or a verb of the product such as open_chart, open_record, download_file.';
+  'create, update, delete, or a verb of the product such as open_chart, open_record, download_file; '
+  'refuse_ and the verb for a request that was refused.';
 comment on column public.audit_events.resource_type is 'What was acted on, in the singular.';
 comment on column public.audit_events.patient_id is 'Whose data it was; null for none.';
 comment on column public.audit_events.purpose is
   'Purpose of the open chart under which another''s data was touched, or the reason that was given.';
 comment on column public.audit_events.old_values is 'Columns that changed, before; never file contents.';
-comment on column public.audit_events.new_values is 'Columns that changed, after; never file contents.';
+comment on column public.audit_events.new_values is
+  'Columns that changed, after; never file contents. Of a deed that changes no row, what else is to '
+  'be known of it: the reason of an emergency, the code of a refusal. caregiver_scopes: what the '
+  'patient let a caregiver see at that time.';
 comment on column public.audit_events.ip_address is 'Client''s address as the gateway gave it.';
 comment on column public.audit_events.user_agent is 'At most 200 characters.';
 
@@ -221,7 +225,11 @@ begin
   )
   values (
     v_by.actor_id, v_by.actor_role, v_by.session_id, p_action, p_resource_type, p_resource_id,
-    p_patient_id, coalesce(p_purpose, private.open_chart_purpose(p_patient_id)), p_new_values,
+    p_patient_id, coalesce(p_purpose, private.open_chart_purpose(p_patient_id)),
+    case v_by.actor_role
+      when 'caregiver' then private.with_caregiver_scopes(p_new_values, p_patient_id)
+      else p_new_values
+    end,
     v_by.ip_address, v_by.user_agent, v_by.request_id
   );
   perform private.touch_chart(p_patient_id);
@@ -275,7 +283,11 @@ begin
       )
       select
         $1.actor_id, $1.actor_role, $1.session_id, $3, $4, resource_id, patient_id,
-        private.open_chart_purpose(patient_id), old_values, new_values,
+        private.open_chart_purpose(patient_id), old_values,
+        case $1.actor_role
+          when 'caregiver' then private.with_caregiver_scopes(new_values, patient_id)
+          else new_values
+        end,
         $1.ip_address, $1.user_agent, $1.request_id
       from kept
       where old_values is not null or new_values is not null
@@ -325,6 +337,90 @@ comment on function private.changed_values(jsonb, jsonb, text[]) is
 revoke execute on function private.changed_values(jsonb, jsonb, text[])
   from public, anon, authenticated, service_role;
 
+-- Refusing ---------------------------------------------------------------------------------------
+-- To raise would roll the audit row of the refusal back. A function that refuses a clinical request
+-- therefore answers, with the status in PostgREST's setting `response.status` and a body of the shape
+-- that an error has, and its transaction commits. Bad input and ended sessions go on being raised:
+-- they are no request yet.
+
+create function private.refuse(
+  p_request text,
+  p_resource_type text,
+  p_resource_id uuid,
+  p_patient_id uuid,
+  p_code text,
+  p_details text,
+  p_hint text default null,
+  p_purpose text default null
+)
+  returns jsonb
+  language plpgsql
+  security definer -- nobody may insert into audit_events directly
+  set search_path = ''
+as $$
+declare
+  v_status constant integer := case p_code
+    when 'forbidden' then 403
+    when 'mfa_required' then 403
+    when 'not_verified' then 403
+    when 'not_found' then 404
+    when 'already_in_care' then 409
+    when 'review_pending' then 409
+  end;
+begin
+  if v_status is null then
+    raise exception 'No status is known for the refusal %', p_code;
+  end if;
+  perform private.write_audit(
+    'refuse_' || p_request, p_resource_type, p_resource_id,
+    -- An id that a caller made up is nobody's, and must not fill the trail of somebody to come.
+    (select p.id from public.patients as p where p.id = p_patient_id),
+    p_purpose, jsonb_build_object('code', p_code)
+  );
+  perform set_config('response.status', v_status::text, true);
+  return jsonb_build_object(
+    'code', 'PT' || v_status, 'message', p_code, 'details', p_details, 'hint', p_hint
+  );
+end;
+$$;
+comment on function private.refuse(text, text, uuid, uuid, text, text, text, text) is
+  'Refuses a clinical request: logs it as refuse_<request>, sets the status of the answer, and gives '
+  'the members code, message, details and hint of an error, for the function to answer. What the '
+  'caller learns is what raising would have told. One row a refused request: how many an account '
+  'may cause is for the limits on requests of the API and of the functions.';
+revoke execute on function private.refuse(text, text, uuid, uuid, text, text, text, text)
+  from public, anon, authenticated, service_role;
+
+-- Sign-ins of staff ------------------------------------------------------------------------------
+
+create function private.audit_staff_sign_in()
+  returns trigger
+  language plpgsql
+  security definer -- runs as the Auth service, which has no rights on our tables
+  set search_path = ''
+as $$
+begin
+  -- Without a handler on purpose: a sign-in of staff that cannot be logged does not happen.
+  insert into public.audit_events (
+    actor_id, actor_role, session_id, action, resource_type, resource_id, ip_address, user_agent
+  )
+  select
+    p.id, p.role, new.id, 'sign_in', 'session', new.id, new.ip, left(new.user_agent, 200)
+  from public.profiles as p
+  where p.id = new.user_id and p.role in ('doctor', 'admin');
+  return null;
+end;
+$$;
+comment on function private.audit_staff_sign_in() is
+  'Trigger on auth.sessions: logs each sign-in of a doctor or administrator, with address and user '
+  'agent as Auth has them. Fails closed: without the row there is no session.';
+revoke execute on function private.audit_staff_sign_in()
+  from public, anon, authenticated, service_role;
+
+create trigger on_auth_session_created
+  after insert on auth.sessions
+  for each row execute function private.audit_staff_sign_in();
+
 -- Triggers on the tables of this and the domains before ------------------------------------------
 
 create function private.audit_table(
@@ -370,36 +466,107 @@ select private.audit_table('public.account_grants', 'account_grant', 'id', '');
 
 -- Reading ----------------------------------------------------------------------------------------
 
-create function private.access_summary(p_action text, p_resource_type text)
+-- A page of my_access_log is one short scan, however much the patient has done themselves.
+create index audit_events_access_log_idx
+  on public.audit_events (patient_id, occurred_at desc, id desc) where actor_id <> patient_id;
+
+create function private.access_object(p_resource_type text)
   returns text
   language sql
   immutable
   set search_path = ''
 as $$
-  select case p_action
-    when 'open_chart' then 'Opened your chart'
-    when 'close_chart' then 'Closed your chart'
-    when 'open_record' then 'Read a record'
-    when 'download_file' then 'Downloaded a file of a record'
-    when 'upload_file' then 'Added a file to a record'
-    when 'export_records' then 'Exported your records'
-    else initcap(replace(p_action, '_', ' ')) || 'd ' || case p_resource_type
-      when 'patient' then 'your registry entry'
-      when 'medical_record' then 'a record'
-      when 'medical_record_content' then 'the contents of a record'
-      when 'medical_record_share' then 'a share of a record'
-      when 'record_upload' then 'an upload of a file'
-      when 'patient_identifier' then 'your id in another system'
-      when 'care_relationship' then 'a care relationship with you'
-      when 'chart_session' then 'an opening of your chart'
-      else 'a ' || replace(p_resource_type, '_', ' ')
+  select case p_resource_type
+    when 'patient' then 'your registry entry'
+    when 'medical_record' then 'a record'
+    when 'medical_record_content' then 'the contents of a record'
+    when 'medical_record_share' then 'a share of a record'
+    when 'record_upload' then 'an upload of a file'
+    when 'patient_identifier' then 'your id in another system'
+    when 'care_relationship' then 'a care relationship with you'
+    when 'chart_session' then 'an opening of your chart'
+    else 'a ' || replace(p_resource_type, '_', ' ')
+  end
+$$;
+comment on function private.access_object(text) is
+  'What an audit row is about, in words for the patient, for example "a share of a record".';
+
+create function private.access_summary(
+  p_action text,
+  p_resource_type text,
+  p_code text default null
+)
+  returns text
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select case
+    when p_action like 'refuse\_%' then
+      'Tried to ' || case p_action
+        when 'refuse_open_chart' then 'open your chart'
+        when 'refuse_break_glass' then 'open your chart in an emergency'
+        when 'refuse_open_record' then 'read a record'
+        when 'refuse_download_file' then 'download a file of a record'
+        when 'refuse_import_records' then 'import records for you'
+        when 'refuse_export_records' then 'export your records'
+        else format(
+          '%s (%s)', replace(substr(p_action, 8), '_', ' '), private.access_object(p_resource_type)
+        )
+      end || ' and was refused' || case p_code
+        when 'not_found' then ': had no right to it'
+        when 'not_verified' then ': is not a verified clinician'
+        when 'mfa_required' then ': had signed in without a second factor'
+        when 'forbidden' then ': you share it for viewing only'
+        when 'review_pending' then ': an earlier emergency of theirs has not been reviewed'
+        when 'already_in_care' then ': is in your care team, who need no emergency'
+        else ''
+      end
+    else case p_action
+      when 'open_chart' then 'Opened your chart'
+      when 'break_glass' then 'Opened your chart in an emergency'
+      when 'close_chart' then 'Closed your chart'
+      when 'review_emergency' then 'Reviewed an emergency access to your chart'
+      when 'open_record' then 'Read a record'
+      when 'download_file' then 'Downloaded a file of a record'
+      when 'upload_file' then 'Added a file to a record'
+      when 'export_records' then 'Exported your records'
+      when 'create' then 'Created ' || private.access_object(p_resource_type)
+      when 'update' then 'Updated ' || private.access_object(p_resource_type)
+      when 'delete' then 'Deleted ' || private.access_object(p_resource_type)
+      else format(
+        '%s (%s)', upper(left(p_action, 1)) || replace(substr(p_action, 2), '_', ' '),
+        private.access_object(p_resource_type)
+      )
     end
   end
 $$;
-comment on function private.access_summary(text, text) is
-  'An audit row in words for the patient, for example "Opened your chart".';
-revoke execute on function private.access_summary(text, text)
-  from public, anon, authenticated, service_role;
+comment on function private.access_summary(text, text, text) is
+  'An audit row in words for the patient, for example "Opened your chart". p_code is the code of a '
+  'refusal.';
+
+create function private.access_reason(p_purpose text, p_reason text)
+  returns text
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select case p_purpose
+    when 'treatment' then 'To treat you'
+    when 'care_coordination' then 'To coordinate your care'
+    when 'delegated' then 'As your caregiver'
+    when 'share' then 'By a record that you share'
+    when 'emergency' then 'In an emergency'
+    else p_purpose
+  end || coalesce(': ' || p_reason, '')
+$$;
+comment on function private.access_reason(text, text) is
+  'The purpose of an audit row in words for the patient, with the reason that the actor gave; null '
+  'without purpose.';
+revoke execute on function
+  private.access_object(text), private.access_summary(text, text, text),
+  private.access_reason(text, text)
+from public, anon, authenticated, service_role;
 
 create function private.my_access_log(p_limit integer, p_after timestamptz, p_after_id bigint)
   returns table (
@@ -412,7 +579,11 @@ create function private.my_access_log(p_limit integer, p_after timestamptz, p_af
     resource_type text,
     resource_id uuid,
     purpose text,
-    summary text
+    summary text,
+    reason text,
+    is_emergency boolean,
+    scopes text[],
+    outcome text
   )
   language sql
   stable
@@ -421,13 +592,25 @@ create function private.my_access_log(p_limit integer, p_after timestamptz, p_af
 as $$
   select
     a.id, a.occurred_at, a.actor_id, p.display_name, a.actor_role, a.action, a.resource_type,
-    a.resource_id, a.purpose, private.access_summary(a.action, a.resource_type)
+    a.resource_id, a.purpose,
+    private.access_summary(a.action, a.resource_type, a.new_values ->> 'code'),
+    private.access_reason(
+      a.purpose, case when a.resource_type = 'chart_session' then a.new_values ->> 'reason' end
+    ),
+    a.purpose is not distinct from 'emergency',
+    case when a.actor_role = 'caregiver' and a.new_values ? 'caregiver_scopes' then
+      array(select jsonb_array_elements_text(a.new_values -> 'caregiver_scopes'))
+    end,
+    case when a.action like 'refuse\_%' then 'refused' else 'done' end
   from public.audit_events as a
   left join public.profiles as p on p.id = a.actor_id
   where a.patient_id = (select auth.uid())
     and a.actor_id <> a.patient_id
     and (select private.session_is_live())
-    and (p_after is null or (a.occurred_at, a.id) < (p_after, p_after_id))
+    -- Always a bound of the index, never an `or`; the plain one lets whole months be left out.
+    and a.occurred_at <= coalesce(p_after, 'infinity')
+    and (a.occurred_at, a.id)
+      < (coalesce(p_after, 'infinity'), coalesce(p_after_id, 9223372036854775807))
   order by a.occurred_at desc, a.id desc
   limit p_limit
 $$;
@@ -449,6 +632,10 @@ create function public.my_access_log(p_limit integer default 20, p_cursor text d
     resource_id uuid,
     purpose text,
     summary text,
+    reason text,
+    is_emergency boolean,
+    scopes text[],
+    outcome text,
     cursor text
   )
   language plpgsql
@@ -464,7 +651,7 @@ begin
   return query
     select
       l.id, l.occurred_at, l.actor_id, l.actor_name, l.actor_role, l.action, l.resource_type,
-      l.resource_id, l.purpose, l.summary,
+      l.resource_id, l.purpose, l.summary, l.reason, l.is_emergency, l.scopes, l.outcome,
       private.make_cursor(jsonb_build_array(l.occurred_at, l.id))
     from private.my_access_log(
       p_limit, (v_after ->> 0)::timestamptz, (v_after ->> 1)::bigint
@@ -472,8 +659,10 @@ begin
 end;
 $$;
 comment on function public.my_access_log(integer, text) is
-  'Who touched the caller''s data as a patient: every row that somebody else caused, newest first, '
-  'with name, role, purpose and a summary in words. p_limit 1 to 100; p_cursor is the cursor of the '
-  'last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+  'Who touched the caller''s data as a patient, or tried to: every row that somebody else caused, '
+  'newest first, with name, role and purpose; summary (what) and reason (why) in words; is_emergency; '
+  'scopes, what the caller let a caregiver see at that time, null for others; outcome done or '
+  'refused. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: '
+  'PT400 invalid_request, PT401 unauthenticated.';
 revoke execute on function public.my_access_log(integer, text) from public, anon, service_role;
 grant execute on function public.my_access_log(integer, text) to authenticated;

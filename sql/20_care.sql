@@ -77,6 +77,9 @@ create table public.chart_sessions (
   reviewed_at timestamptz,
   reviewed_by uuid references public.profiles (id) on delete restrict,
   review_outcome text,
+  review_note text,
+  objected_at timestamptz,
+  objection text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
 
@@ -86,7 +89,24 @@ create table public.chart_sessions (
   constraint chart_sessions_lifetime_check check (
     expires_at > opened_at and expires_at - opened_at <= interval '60 minutes'
   ),
-  constraint chart_sessions_people_check check (patient_id <> viewer_id)
+  constraint chart_sessions_people_check check (patient_id <> viewer_id),
+  constraint chart_sessions_emergency_check check (
+    purpose <> 'emergency'
+    or length(reason) >= 20 and reason is not null and expires_at - opened_at <= interval '30 minutes'
+  ),
+  constraint chart_sessions_review_outcome_check
+    check (review_outcome in ('justified', 'unjustified')),
+  constraint chart_sessions_review_check check (
+    num_nulls(reviewed_at, reviewed_by, review_outcome, review_note) in (0, 4)
+    and (reviewed_at is null or purpose = 'emergency')
+    and reviewed_by not in (viewer_id, patient_id)
+    and length(review_note) between 1 and 1000
+  ),
+  constraint chart_sessions_objection_check check (
+    num_nulls(objected_at, objection) in (0, 2)
+    and (objected_at is null or purpose = 'emergency')
+    and length(objection) between 1 and 1000
+  )
 );
 comment on table public.chart_sessions is
   'One opening of one patient''s chart by one viewer: the right to read, for at most 60 minutes, and '
@@ -97,8 +117,18 @@ comment on column public.chart_sessions.purpose is
 comment on column public.chart_sessions.last_used_at is
   'When the viewer last did something with the patient''s data that is logged, to the minute. A chart '
   'that was left alone for 15 minutes is closed for good.';
-comment on column public.chart_sessions.reason is 'In the viewer''s words; needed for an emergency.';
-comment on column public.chart_sessions.reviewed_by is 'Administrator who reviewed an emergency.';
+comment on column public.chart_sessions.reason is
+  'In the viewer''s words; needed for an emergency, then of 20 to 1,000 characters.';
+comment on column public.chart_sessions.reviewed_at is
+  'When an emergency was reviewed; null: not yet, and the viewer may have no other.';
+comment on column public.chart_sessions.reviewed_by is
+  'Administrator who reviewed an emergency, neither its viewer nor its patient.';
+comment on column public.chart_sessions.review_outcome is 'justified or unjustified.';
+comment on column public.chart_sessions.review_note is
+  'Why, in the administrator''s words; patient and viewer read it.';
+comment on column public.chart_sessions.objected_at is 'When the patient objected to an emergency.';
+comment on column public.chart_sessions.objection is
+  'In the patient''s words; the viewer and administrators read it.';
 
 create index chart_sessions_viewer_id_idx
   on public.chart_sessions (viewer_id, expires_at) where closed_at is null;
@@ -107,6 +137,12 @@ create index chart_sessions_viewer_history_idx
 create index chart_sessions_patient_id_idx
   on public.chart_sessions (patient_id, opened_at desc, id);
 create index chart_sessions_reviewed_by_idx on public.chart_sessions (reviewed_by);
+-- Whoever has opened a chart in an emergency opens no other until that one is reviewed.
+create unique index chart_sessions_one_unreviewed_emergency on public.chart_sessions (viewer_id)
+  where purpose = 'emergency' and reviewed_at is null;
+-- As administrators list them: what waits for its review first.
+create index chart_sessions_emergencies_idx on public.chart_sessions
+  ((reviewed_at is null) desc, opened_at desc, id desc) where purpose = 'emergency';
 
 create trigger chart_sessions_set_updated_at
   before update on public.chart_sessions
@@ -133,6 +169,35 @@ create trigger chart_sessions_audit_close
   after update of closed_at on public.chart_sessions
   for each row when (old.closed_at is null and new.closed_at is not null)
   execute function private.audit_chart_close();
+
+create function private.with_caregiver_scopes(p_values jsonb, p_patient_id uuid)
+  returns jsonb
+  language sql
+  stable
+  security definer -- care_relationships is not readable by every actor
+  set search_path = ''
+as $$
+  select coalesce(
+    (
+      select coalesce(p_values, '{}') || jsonb_build_object('caregiver_scopes', r.scopes)
+      from public.care_relationships as r
+      where r.patient_id = p_patient_id
+        and r.member_id = (select auth.uid())
+        and r.kind = 'caregiver'
+        -- What ends in this transaction has held until now.
+        and (r.status = 'active' or r.status = 'ended')
+        and (r.ends_at is null or r.ends_at >= now())
+      order by r.status
+      limit 1
+    ),
+    p_values
+  )
+$$;
+comment on function private.with_caregiver_scopes(jsonb, uuid) is
+  'The values of an audit row, with the scopes that the caller has as the patient''s caregiver; '
+  'unchanged for whoever is none.';
+revoke execute on function private.with_caregiver_scopes(jsonb, uuid)
+  from public, anon, authenticated, service_role;
 
 -- RPC: care --------------------------------------------------------------------------------------
 
@@ -418,16 +483,29 @@ grant execute on function public.end_care(uuid, text) to authenticated;
 
 -- RPC: charts ------------------------------------------------------------------------------------
 
+create type public.opened_chart as (
+  id uuid,
+  expires_at timestamptz,
+  code text,
+  message text,
+  details text,
+  hint text
+);
+comment on type public.opened_chart is
+  'Answer of open_chart and break_glass: the chart''s id and end, or the error that refuses it, of '
+  'the same shape as every error of the API; the other members are null.';
+
 create function private.open_chart(p_patient_id uuid, p_purpose text)
-  returns table (id uuid, expires_at timestamptz)
+  returns public.opened_chart
   language plpgsql
   security definer -- chart_sessions is written by these functions only
   set search_path = ''
 as $$
-#variable_conflict use_column
 declare
   v_caller constant uuid := private.require_live_session();
   v_kind text;
+  v_code text;
+  v_details text;
   v_chart public.chart_sessions;
 begin
   v_kind := case
@@ -439,24 +517,31 @@ begin
       detail = 'Cannot open the chart as p_purpose must be treatment, care_coordination or delegated';
   end if;
   -- What depends on the caller alone comes first: it tells nothing about the patient.
-  if v_kind = 'doctor' then
-    if not private.is_verified_doctor() then
-      raise exception using errcode = 'PT403', message = 'not_verified',
-        detail = 'The clinician is not verified';
-    end if;
-    if (select auth.jwt()) ->> 'aal' is distinct from 'aal2' then
-      raise exception using errcode = 'PT403', message = 'mfa_required',
-        detail = 'Opening a chart needs multi-factor sign-in';
+  if v_kind = 'doctor' and not private.is_verified_doctor() then
+    v_code := 'not_verified';
+    v_details := 'The clinician is not verified';
+  elsif v_kind = 'doctor' and (select auth.jwt()) ->> 'aal' is distinct from 'aal2' then
+    v_code := 'mfa_required';
+    v_details := 'Opening a chart needs multi-factor sign-in';
+  else
+    -- The lock on the relationship keeps it from ending between this check and the new chart.
+    perform 1 from public.care_relationships as r
+      where r.patient_id = p_patient_id and r.member_id = v_caller and r.kind = v_kind
+        and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
+      for update;
+    if not found then
+      v_code := 'not_found';
+      v_details := 'No patient in active care with this id';
     end if;
   end if;
-  -- The lock on the relationship keeps it from ending between this check and the new chart.
-  perform 1 from public.care_relationships as r
-    where r.patient_id = p_patient_id and r.member_id = v_caller and r.kind = v_kind
-      and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
-    for update;
-  if not found then
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No patient in active care with this id';
+  if v_code is not null then
+    return jsonb_populate_record(
+      null::public.opened_chart,
+      private.refuse(
+        'open_chart', 'chart_session', null, p_patient_id, v_code, v_details,
+        p_purpose => p_purpose
+      )
+    );
   end if;
   -- Opening again closes the earlier opening, so that each has its own end.
   update public.chart_sessions as c set closed_at = now()
@@ -468,7 +553,7 @@ begin
   perform private.write_audit(
     'open_chart', 'chart_session', v_chart.id, p_patient_id, p_purpose
   );
-  return query select v_chart.id, v_chart.expires_at;
+  return row(v_chart.id, v_chart.expires_at, null, null, null, null)::public.opened_chart;
 end;
 $$;
 comment on function private.open_chart(uuid, text) is 'Body of public.open_chart.';
@@ -476,17 +561,17 @@ revoke execute on function private.open_chart(uuid, text) from public, anon, ser
 grant execute on function private.open_chart(uuid, text) to authenticated;
 
 create function public.open_chart(p_patient_id uuid, p_purpose text)
-  returns table (id uuid, expires_at timestamptz)
+  returns public.opened_chart
   language sql
   set search_path = ''
 as $$
-  select o.id, o.expires_at from private.open_chart(p_patient_id, p_purpose) as o
+  select private.open_chart(p_patient_id, p_purpose)
 $$;
 comment on function public.open_chart(uuid, text) is
-  'Opens a patient''s chart for 60 minutes, or until it is unused for 15: p_purpose treatment or care_coordination for a verified '
-  'doctor with aal2, delegated for a caregiver; both need an active relationship. The opening is the '
-  'audit of every read under it. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
-  'not_verified or mfa_required, PT404 not_found.';
+  'Opens a patient''s chart for 60 minutes, or until it is unused for 15: p_purpose treatment or '
+  'care_coordination for a verified doctor with aal2, delegated for a caregiver; both need an active relationship. The opening is the '
+  'audit of every read under it, and a refusal is logged too. Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT403 not_verified or mfa_required, PT404 not_found.';
 revoke execute on function public.open_chart(uuid, text) from public, anon, service_role;
 grant execute on function public.open_chart(uuid, text) to authenticated;
 

@@ -495,35 +495,50 @@ grant execute on function public.revoke_record_share(uuid) to authenticated;
 
 -- RPC: records -----------------------------------------------------------------------------------
 
+create type public.opened_record as (
+  id uuid,
+  patient_id uuid,
+  title text,
+  record_type text,
+  record_date date,
+  source text,
+  sensitivity text,
+  file_name text,
+  file_type text,
+  file_size bigint,
+  file_sha256 text,
+  may_download boolean,
+  code text,
+  message text,
+  details text,
+  hint text
+);
+comment on type public.opened_record is
+  'Answer of open_medical_record: the record, or the error that refuses it (code to hint); the other '
+  'members are null.';
+
 create function private.open_medical_record(p_record_id uuid)
-  returns table (
-    id uuid,
-    patient_id uuid,
-    title text,
-    record_type text,
-    record_date date,
-    source text,
-    sensitivity text,
-    file_name text,
-    file_type text,
-    file_size bigint,
-    file_sha256 text,
-    may_download boolean
-  )
+  returns public.opened_record
   language plpgsql
   security definer -- writes the opening, which no caller may
   set search_path = ''
 as $$
-#variable_conflict use_column
 declare
   v_caller constant uuid := private.require_live_session();
   v_ground text;
   v_patient_id uuid;
+  v_opened public.opened_record;
 begin
   select a.ground, a.patient_id into v_ground, v_patient_id
   from private.record_access(p_record_id) as a;
   if v_ground is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    return jsonb_populate_record(
+      null::public.opened_record,
+      private.refuse(
+        'open_record', 'medical_record', p_record_id, v_patient_id, 'not_found',
+        'No record with this id'
+      )
+    );
   end if;
   if v_ground <> 'owner' then
     perform private.write_audit('open_record', 'medical_record', p_record_id, v_patient_id,
@@ -534,13 +549,15 @@ begin
     values (v_caller, p_record_id, now())
     on conflict (viewer_id, record_id) do update set opened_at = excluded.opened_at;
   end if;
-  return query
-    select
-      r.id, r.patient_id, r.title, r.record_type, r.record_date, r.source, r.sensitivity,
-      r.file_name, r.file_type, r.file_size, r.file_sha256,
-      r.file_name is not null and v_ground <> 'share_view'
-    from public.medical_records as r
-    where r.id = p_record_id;
+  select
+    r.id, r.patient_id, r.title, r.record_type, r.record_date, r.source, r.sensitivity,
+    r.file_name, r.file_type, r.file_size, r.file_sha256,
+    r.file_name is not null and v_ground <> 'share_view',
+    null, null, null, null
+  into v_opened
+  from public.medical_records as r
+  where r.id = p_record_id;
+  return v_opened;
 end;
 $$;
 comment on function private.open_medical_record(uuid) is 'Body of public.open_medical_record.';
@@ -549,32 +566,17 @@ revoke execute on function private.open_medical_record(uuid) from public, anon, 
 grant execute on function private.open_medical_record(uuid) to authenticated;
 
 create function public.open_medical_record(p_record_id uuid)
-  returns table (
-    id uuid,
-    patient_id uuid,
-    title text,
-    record_type text,
-    record_date date,
-    source text,
-    sensitivity text,
-    file_name text,
-    file_type text,
-    file_size bigint,
-    file_sha256 text,
-    may_download boolean
-  )
+  returns public.opened_record
   language sql
   set search_path = ''
 as $$
-  select
-    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity, o.file_name,
-    o.file_type, o.file_size, o.file_sha256, o.may_download
-  from private.open_medical_record(p_record_id) as o
+  select private.open_medical_record(p_record_id)
 $$;
 comment on function public.open_medical_record(uuid) is
   'Opens one record: for its patient, under an open chart, or by a live share; anyone but the '
-  'patient leaves an audit row. By a share this comes before its contents: medical_record_contents '
-  'shows them from the next request on, for 60 minutes, while the share is live. They are not in this answer, '
+  'patient leaves an audit row, as does a refusal. By a share this comes before its contents: '
+  'medical_record_contents shows them from the next request on, for 60 minutes, while the share is '
+  'live. They are not in this answer, '
   'because an error on the way out would take the audit row back. Errors: PT401 unauthenticated, '
   'PT404 not_found.';
 revoke execute on function public.open_medical_record(uuid) from public, anon, service_role;
@@ -881,53 +883,70 @@ grant execute on function
   private.ended_record_uploads(integer), private.note_uploads_swept(uuid[])
 to records_worker;
 
+create type private.record_download as (
+  storage_path text,
+  file_name text,
+  file_type text,
+  file_size bigint,
+  file_sha256 text,
+  code text,
+  message text,
+  details text
+);
+comment on type private.record_download is
+  'Answer of authorize_record_download: where the file is and what it is, or the error that refuses '
+  'it (code to details); the other members are null.';
+
 create function private.authorize_record_download(p_record_id uuid)
-  returns table (
-    storage_path text,
-    file_name text,
-    file_type text,
-    file_size bigint,
-    file_sha256 text
-  )
+  returns private.record_download
   language plpgsql
   security definer -- decides and logs for callers who may not read the contents, where the path is
   set search_path = ''
 as $$
-#variable_conflict use_column
 declare
   v_ground text;
   v_patient_id uuid;
+  v_download private.record_download;
 begin
   perform private.require_live_session();
   select a.ground, a.patient_id into v_ground, v_patient_id
   from private.record_access(p_record_id) as a;
-  if v_ground is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  if v_ground is null or v_ground = 'share_view' then
+    return jsonb_populate_record(
+      null::private.record_download,
+      private.refuse(
+        'download_file', 'medical_record', p_record_id, v_patient_id,
+        case when v_ground is null then 'not_found' else 'forbidden' end,
+        case
+          when v_ground is null then 'No record with this id'
+          else 'The record is shared for viewing, not for download'
+        end,
+        p_purpose => case when v_ground is not null then 'share' end
+      )
+    );
   end if;
-  if v_ground = 'share_view' then
-    raise exception using errcode = 'PT403', message = 'forbidden',
-      detail = 'The record is shared for viewing, not for download';
-  end if;
-  return query
-    select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256
-    from public.medical_records as r
-    join public.medical_record_contents as c on c.record_id = r.id
-    join private.record_uploads as u on u.storage_path = c.storage_path
-    -- Bytes that were put there after the check are not the record's file.
-    join storage.objects as o
-      on o.bucket_id = 'medical-records' and o.name = u.storage_path and o.version = u.object_version
-    where r.id = p_record_id and r.file_name is not null;
+  select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256, null, null, null
+  into v_download
+  from public.medical_records as r
+  join public.medical_record_contents as c on c.record_id = r.id
+  join private.record_uploads as u on u.storage_path = c.storage_path
+  -- Bytes that were put there after the check are not the record's file.
+  join storage.objects as o
+    on o.bucket_id = 'medical-records' and o.name = u.storage_path and o.version = u.object_version
+  where r.id = p_record_id and r.file_name is not null;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'The record has no file that was checked';
   end if;
   perform private.write_audit('download_file', 'medical_record', p_record_id, v_patient_id,
     case when v_ground = 'share_download' then 'share' end);
+  return v_download;
 end;
 $$;
 comment on function private.authorize_record_download(uuid) is
-  'Decides on and logs a download, the patient''s own included. Errors: PT401 unauthenticated, PT403 '
-  'forbidden (shared for viewing only), PT404 not_found.';
+  'Decides on and logs a download, the patient''s own included, or the refusal of one, which it '
+  'answers in code, message and details: PT403 forbidden (shared for viewing only), PT404 not_found. '
+  'Raises: PT401 unauthenticated, PT404 not_found for a record without file.';
 revoke execute on function private.authorize_record_download(uuid) from public, anon, service_role;
 grant execute on function private.authorize_record_download(uuid) to authenticated;
 
@@ -1070,7 +1089,11 @@ begin
       )
     for no key update; -- what refers to the patient, a new share for example, need not wait
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+    perform private.refuse(
+      'import_records', 'medical_record', null, p_patient_id, 'not_found', 'No patient with this id'
+    );
+    return query select null::text, 'not_found';
+    return;
   end if;
   if exists (
     select 1 from jsonb_to_recordset(p_rows) as r (source_id text)
@@ -1159,8 +1182,9 @@ comment on function private.import_records(uuid, text, jsonb, jsonb) is
   'the chart open, in one statement. p_rows: array of {source_id, source_url, record_type, title, '
   'record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
   'null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than '
-  'what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 '
-  'unauthenticated, PT404 not_found, PT422 wrong_patient.';
+  'what comes, or another than the doctor who imports added it. A caller without the right on the '
+  'patient is refused by one row with the outcome not_found, so that the refusal is logged. Errors: '
+  'PT400 invalid_request, PT401 unauthenticated, PT422 wrong_patient.';
 revoke execute on function private.import_records(uuid, text, jsonb, jsonb)
   from public, anon, service_role;
 grant execute on function private.import_records(uuid, text, jsonb, jsonb) to authenticated;

@@ -177,7 +177,7 @@ update public.profiles set role = 'doctor' where id = tests.uid('doc');
 
 -- An emergency needs no relationship, yet a verified clinician.
 update public.chart_sessions set purpose = 'emergency',
-  reason = 'Found unconscious, no relative at hand'
+  reason = 'Found unconscious, no relative at hand', expires_at = opened_at + interval '30 minutes'
 where viewer_id in (tests.uid('doc_ended'), tests.uid('doc_withdrawn'), tests.uid('carer_ended'));
 select is(tests.attempt(actor, 'select private.treated_patient_ids() = tests.id(''pia'')'), outcome,
   format('an emergency, for %s', actor))

@@ -131,8 +131,7 @@ select results_eq(
 );
 
 -- Opening again closes the earlier opening; an emergency stands by itself.
-insert into public.chart_sessions (patient_id, viewer_id, purpose, expires_at)
-values (tests.id('pia'), tests.id('doc'), 'emergency', now() + interval '30 minutes');
+select tests.make_emergency('pia', 'doc');
 select is(pg_temp.call('doc', $$count(*)
   from public.open_chart(tests.id('pia'), 'care_coordination')$$), '1',
   'a doctor opens again for another purpose');
@@ -233,8 +232,7 @@ select is(pg_temp.reads('carer_sensitive'), 'Scan', 'the chart that is open show
 
 -- Ending care closes charts that stand on it ------------------------------------------------------
 
-insert into public.chart_sessions (patient_id, viewer_id, purpose, expires_at)
-values (tests.id('pia'), tests.id('doc'), 'emergency', now() + interval '30 minutes');
+select tests.make_emergency('pia', 'doc');
 select tests.make_care('omar', 'doc');
 select tests.open_chart('omar', 'doc');
 select is(pg_temp.open_charts('doc'), 'emergency, treatment, treatment',

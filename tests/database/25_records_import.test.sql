@@ -38,8 +38,12 @@ begin
       order by source_id, outcome), 'nothing') into v_outcome
     from private.import_records(tests.id(p_patient), p_system, p_patient_row, p_rows);
     perform tests.act_as_owner();
+    if tests.refusal() is not null then
+      raise exception using errcode = 'UNDO0', message = tests.refusal();
+    end if;
     return v_outcome;
   exception
+    when sqlstate 'UNDO0' then return sqlerrm;
     when others then return concat_ws(' ', sqlstate, sqlerrm);
   end;
 end

@@ -69,6 +69,28 @@ comment on function tests.set_standing(text, text) is
   'What has become of an account whose token is still valid: signed out, out of time '
   '(the session''s), locked, banned, deleted (softly, as Auth does).';
 
+create function tests.refusal()
+  returns text
+  language sql
+  volatile -- sees the row that the same statement has written
+  security definer
+  set search_path = ''
+as $$
+  select format('PT%s %s', current_setting('response.status'), coalesce(
+    (
+      select case when a.action like 'refuse\_%' then a.new_values ->> 'code' end
+      from public.audit_events as a
+      order by a.id desc
+      limit 1
+    ),
+    'not logged'
+  ))
+  where nullif(current_setting('response.status', true), '') is not null
+$$;
+comment on function tests.refusal() is
+  'The refusal that the last call has answered instead of raising one, as `PT404 not_found`; null for '
+  'none. The code is that of the newest audit row, so that a refusal that is not logged fails.';
+
 create function tests.attempt(p_actor text, p_statement text, p_standing text default 'live')
   returns text
   language plpgsql
@@ -115,6 +137,7 @@ begin
           v_after := tests.state();
         end if;
       end if;
+      v_outcome := coalesce(tests.refusal(), v_outcome);
       raise exception using errcode = 'UNDO0';
     exception
       when sqlstate 'UNDO0' then

@@ -77,6 +77,39 @@ comment on function tests.open_chart(text, text, boolean, boolean) is
   'The viewer''s open chart of the patient, or one that was closed or has expired. Makes an active '
   'care relationship unless the two have one of any status.';
 
+create function tests.make_emergency(
+  p_patient text,
+  p_viewer text,
+  p_opened_ago interval default '0',
+  p_outcome text default null,
+  p_reviewer text default null
+)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  insert into public.chart_sessions (
+    patient_id, viewer_id, purpose, reason, opened_at, expires_at, reviewed_at, reviewed_by,
+    review_outcome, review_note
+  )
+  values (
+    tests.uid(p_patient), tests.uid(p_viewer), 'emergency', 'Found unconscious at the station',
+    now() - p_opened_ago, now() - p_opened_ago + interval '30 minutes',
+    case when p_outcome is not null then now() end, tests.id(p_reviewer), p_outcome,
+    case when p_outcome is not null then 'Asked the ward' end
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function tests.make_emergency(text, text, interval, text, text) is
+  'An emergency access of 30 minutes, opened p_opened_ago; reviewed by p_reviewer when p_outcome is '
+  'given.';
+
 create function tests.make_record(
   p_name text,
   p_patient text,

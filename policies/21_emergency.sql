@@ -1,0 +1,9 @@
+-- Who may do what about emergencies. The rows are chart_sessions, whose policies are in 20_care.sql:
+-- patient and viewer read them, reason, objection and review included; nobody writes them but these
+-- functions.
+--   break_glass                 a verified doctor with aal2, without an emergency that waits for
+--                               review, of a patient who is not in their care
+--   review_emergency_access     an administrator with aal2 who was neither doctor nor patient of it
+--   list_emergency_accesses     administrators with aal2
+--   object_to_emergency_access  the patient
+-- The grants stand with the functions, in sql/21_emergency.sql.
