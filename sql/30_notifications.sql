@@ -14,8 +14,8 @@ create table public.notifications (
   updated_at timestamptz not null default now(),
 
   constraint notifications_kind_check check (kind ~ '^[a-z]+(_[a-z]+)*$' and length(kind) <= 60),
-  constraint notifications_texts_check
-    check (length(title) between 1 and 120 and length(body) between 1 and 500),
+  constraint notifications_title_check check (length(title) between 1 and 120),
+  constraint notifications_body_check check (length(body) between 1 and 500),
   constraint notifications_data_check
     check (jsonb_typeof(data) = 'object' and pg_column_size(data) <= 1024)
 );

@@ -51,6 +51,32 @@ export class DatabaseUnreachable extends Error {
   }
 }
 
+/**
+ * What a function of the database answers, in place of its result, when it refuses a request. It
+ * answers and does not raise, because raising would roll the audit row of the refusal back.
+ */
+export interface Refusal {
+  /** `PT` and the status; null when nothing was refused. */
+  code: string | null;
+  /** A code of the list. */
+  message: string | null;
+  details: string | null;
+}
+
+/**
+ * Throws the refusal that a row holds, if it holds one. To be called once the transaction has
+ * committed, which writes the audit row.
+ *
+ * @throws {AppError} With the code that the database gave.
+ */
+export function throwRefusal({ code, message, details }: Refusal): void {
+  if (!code) return;
+  if (message === null || !isProblemCode(message)) {
+    throw new Error(`The database refused with ${code} ${message}, which is not of the list`);
+  }
+  throw new AppError(message, details ?? PROBLEMS[message].title);
+}
+
 /** Turns what a statement threw into an `AppError`; what it does not know it gives back unchanged. */
 export function fromDatabase(thrown: unknown): unknown {
   if (isServerError(thrown)) return fromServer(thrown);

@@ -2,6 +2,7 @@
 
 import { asCaller, type Caller, type Query } from "../_shared/db.ts";
 import type { Deps } from "../_shared/deps.ts";
+import { AppError } from "../_shared/errors.ts";
 import { parseExactly, parseJson, type ReadJson } from "../_shared/json.ts";
 import { readBundle } from "./fhir_bundle.ts";
 import { type ImportError, type ImportPlan, planImport } from "./import_plan.ts";
@@ -64,6 +65,10 @@ export async function importBundle(
     caller,
     (tx) => writePlan(tx, patient_id, plan, batches),
   );
+  // After the commit, which logs the refusal.
+  if (outcomes.some(({ outcome }) => outcome === "not_found")) {
+    throw new AppError("not_found", "No patient with this id");
+  }
   const count = (outcome: Outcome["outcome"]) =>
     outcomes.filter((row) => row.outcome === outcome).length;
   return {
@@ -83,7 +88,8 @@ export async function importBundle(
 
 interface Outcome {
   source_id: string;
-  outcome: "imported" | "updated" | "unchanged" | "kept";
+  /** `not_found`, in one row alone: the caller has no right to write for the patient. */
+  outcome: "imported" | "updated" | "unchanged" | "kept" | "not_found";
 }
 
 /** Calls the database once a batch; the first call also compares and fills the registry. */
@@ -98,6 +104,7 @@ async function writePlan(tx: Query, patientId: string, plan: ImportPlan, batches
           ${patientId}::uuid, ${plan.source_system}, ${patient}::text::jsonb, ${rows}::text::jsonb
         )`,
     );
+    if (outcomes[0]?.outcome === "not_found") break;
   }
   if (!plan.patient) return { outcomes, is_filled: false };
   // The trigger stamps rows with the time of the transaction.

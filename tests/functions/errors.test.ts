@@ -28,6 +28,17 @@ Deno.test("every code that SQL raises is on the list, with the list's status", a
   );
 });
 
+Deno.test("every code with which SQL refuses is on the list, with the list's status", async () => {
+  const text = await Deno.readTextFile(new URL("../../sql/15_audit.sql", import.meta.url));
+  const [, cases = ""] = /v_status constant integer := case p_code([^;]+)end;/.exec(text) ?? [];
+  const codes = [...cases.matchAll(/when '([a-z_]+)' then (\d{3})/g)];
+  assert(codes.length > 0, "the pattern finds the cases");
+  for (const [, code = "", status] of codes) {
+    if (!isProblemCode(code)) throw new Error(`SQL refuses with ${code}, which is not on the list`);
+    assertEquals(Number(status), PROBLEMS[code].status, code);
+  }
+});
+
 Deno.test("the README has a line for every code", async () => {
   const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
   const rows = readme.split("\n").map((line) => line.split("|").map((cell) => cell.trim()));

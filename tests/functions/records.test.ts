@@ -15,6 +15,7 @@ import {
   NOW_MS,
   post,
   raised,
+  refused,
   SECRET_KEY,
   SESSION_ID,
   sign,
@@ -55,7 +56,13 @@ const ANSWERS: Record<string, Answer> = {
   reject_record_upload: [{ is_rejected: true }],
   ended_record_uploads: [{ upload_id: UPLOAD_ID, storage_path: STORAGE_PATH }],
   note_uploads_swept: [{}],
-  authorize_record_download: [{ storage_path: STORAGE_PATH, ...ANNOUNCED }],
+  authorize_record_download: [{
+    storage_path: STORAGE_PATH,
+    ...ANNOUNCED,
+    code: null,
+    message: null,
+    details: null,
+  }],
   import_records: [],
 };
 
@@ -110,7 +117,7 @@ for (const action of ["upload-url", "complete", "download-url"]) {
     const subject = build({}, {
       begin_record_upload: absent,
       pending_record_upload: absent,
-      authorize_record_download: absent,
+      authorize_record_download: refused(404, "not_found", "No record with this id"),
     });
     const error = await assertFailure(
       await post(subject, `${PATH}/${action}`, body),
@@ -119,7 +126,9 @@ for (const action of ["upload-url", "complete", "download-url"]) {
     );
     assertEquals(error.message, "No record with this id");
     assertEquals(subject.deps.recordFiles.calls, []);
-    assertEquals(subject.deps.sql.ended, ["rolled back"]);
+    // A refused download is logged, which needs the commit.
+    const ended = action === "download-url" ? "committed" : "rolled back";
+    assertEquals(subject.deps.sql.ended, [ended]);
   });
 
   Deno.test(`POST /records/:id/${action} answers 503 with Retry-After when Storage is down`, async () => {
@@ -399,9 +408,28 @@ Deno.test("POST /records/:id/download-url signs for a minute, under a name that 
 
 Deno.test("POST /records/:id/download-url answers 403 to a share for viewing", async () => {
   const subject = build({}, {
-    authorize_record_download: raised("PT403", "forbidden", "The record is shared for viewing"),
+    authorize_record_download: refused(403, "forbidden", "The record is shared for viewing"),
   });
-  await assertFailure(await post(subject, `${PATH}/download-url`), 403, "forbidden");
+  const error = await assertFailure(await post(subject, `${PATH}/download-url`), 403, "forbidden");
+  assertEquals(error.message, "The record is shared for viewing");
+  assertEquals(subject.deps.recordFiles.calls, []);
+  assertEquals(subject.deps.sql.ended, ["committed"]);
+});
+
+Deno.test("POST /records/:id/download-url answers 404 to a record without a file", async () => {
+  const subject = build({}, {
+    authorize_record_download: raised("PT404", "not_found", "The record has no file"),
+  });
+  const error = await assertFailure(await post(subject, `${PATH}/download-url`), 404, "not_found");
+  assertEquals(error.message, "The record has no file");
+});
+
+Deno.test("POST /records/:id/download-url answers 500 to a refusal that is not of the list", async () => {
+  const subject = build({}, {
+    authorize_record_download: refused(403, "of_no_list", "Ananya Rao"),
+  });
+  const error = await assertFailure(await post(subject, `${PATH}/download-url`), 500, "internal");
+  assertEquals(JSON.stringify(error).includes("Ananya"), false);
   assertEquals(subject.deps.recordFiles.calls, []);
 });
 

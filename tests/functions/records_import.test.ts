@@ -91,12 +91,19 @@ Deno.test("POST /records/import writes for the patient and source that the query
 });
 
 Deno.test("POST /records/import asks for the right even when there is nothing to write", async () => {
-  const app = importApp({
-    import_records: raised("PT404", "not_found", "No patient with this id"),
-  });
+  const app = importApp({ import_records: [{ source_id: null, outcome: "not_found" }] });
   const response = await importOf(app, bundleOf(), `?patient_id=${PATIENT_ID}`);
-  await assertFailure(response, 404, "not_found");
+  const error = await assertFailure(response, 404, "not_found");
+  assertEquals(error.message, "No patient with this id");
   assertEquals(app.deps.sql.find("import_records").values[3], "[]");
+});
+
+Deno.test("POST /records/import commits a refusal, so that it is logged, once for all batches", async () => {
+  const app = importApp({ import_records: [{ source_id: null, outcome: "not_found" }] });
+  const many = Array.from({ length: 5_001 }, (_, n) => condition({ id: `c${n}` }));
+  await assertFailure(await importOf(app, bundleOf(...many)), 404, "not_found");
+  assertEquals(app.sent().length, 5_000);
+  assertEquals(app.deps.sql.ended, ["committed"]);
 });
 
 Deno.test("POST /records/import passes on that the bundle is somebody else's", async () => {

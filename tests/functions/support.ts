@@ -140,6 +140,11 @@ export class FakeSql implements Sql {
   }
 }
 
+/** A row in which a function of the database refuses instead of raising. */
+export function refused(status: number, message: string, details: string) {
+  return [{ code: `PT${status}`, message, details }];
+}
+
 /** What the driver throws when a function of the database raises. */
 export function raised(code: string, message: string, detail = ""): ServerError {
   return Object.assign(new pg.DatabaseError(message, 0, "error"), { code, detail });
