@@ -3,8 +3,9 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import type { PostgrestError } from "@supabase/supabase-js";
-import { newPerson, type Person, present } from "../support/auth.ts";
+import { newPerson, type Person, present, tokenOf } from "../support/auth.ts";
 import { newClient, testEnv } from "../support/env.ts";
+import { send } from "../support/requests.ts";
 import { canMakeTables, withScratch } from "../support/rest_scratch.ts";
 import { until } from "../support/stack_process.ts";
 
@@ -94,6 +95,50 @@ const STEPS: Record<string, Step> = {
     assertEquals([byTable.error?.message, byTable.error?.details], ["refused", "By a trigger"]);
     const { data } = await client.from("probe_values").select("id");
     assertEquals(data, []);
+  },
+
+  "a function chooses status and headers of its answer, and its transaction commits": async (
+    person,
+  ) => {
+    const { client } = person;
+    const respond = (p_status: string, p_headers?: string) =>
+      client.rpc("probe_respond", { p_status, p_headers });
+    const body = { id: null, at: "2026-01-02T03:04:05+00:00", message: "refused" };
+    const plain = await respond("");
+    assertEquals([plain.status, plain.data], [200, { ...body, code: "PT" }]);
+    // One object, where an array would be an empty result to the client when it is 404.
+    for (const status of [400, 403, 404, 409, 500]) {
+      const { error, data, ...answer } = await respond(String(status));
+      assertEquals([answer.status, data], [status, null]);
+      assertEquals(present(error), { ...body, code: `PT${status}` });
+    }
+    const made = await respond("201");
+    assertEquals([made.status, made.data.code], [201, "PT201"]);
+
+    const token = await tokenOf(client);
+    const withHeaders = (p_status: string, p_headers: string) =>
+      send("/rest/v1/rpc/probe_respond", {
+        method: "POST",
+        token,
+        body: JSON.stringify({ p_status, p_headers }),
+      });
+    const limited = await withHeaders("429", '[{"Retry-After": "36"}, {"X-Probe": "yes"}]');
+    assertEquals(
+      [limited.status, limited.headers.get("retry-after"), limited.headers.get("x-probe")],
+      [429, "36", "yes"],
+    );
+    const [nonsense, object] = [await respond("nonsense"), await withHeaders("", '{"X-Probe": 1}')];
+    assertEquals(refusal(nonsense), [500, "PGRST112"]);
+    assertEquals([object.status, object.body.code], [500, "PGRST111"]);
+    // The next request on the same connection answers as usual.
+    assertEquals((await client.rpc("probe_sum", { p_a: 1 })).status, 200);
+
+    const words = (await client.from("probe_values").delete().like("word", "responded%")
+      .select("word")).data;
+    const committed = present(words).map(({ word }) => word);
+    for (const status of ["400", "403", "404", "409", "500", "201", "429"]) {
+      assertEquals(committed.filter((word) => word === `responded ${status}`).length, 1, status);
+    }
   },
 
   "what is not there is 404, and what is not understood 400": async ({ client }) => {

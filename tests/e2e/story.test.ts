@@ -204,7 +204,7 @@ for (const { name, text } of bundles) {
           .eq("record_id", shared),
       );
       assertEquals(await read(), []);
-      const [opened] = await must(
+      const opened = await must(
         relative.client.rpc("open_medical_record", { p_record_id: shared }),
       );
       assertEquals([opened.id, opened.may_download], [shared, true]);
@@ -239,7 +239,7 @@ for (const { name, text } of bundles) {
       assertEquals(request, { id: care, status: "requested" });
       await must(client.rpc("respond_care_request", { p_id: care, p_accept: true }));
       assertEquals(await seenBy(doctor, patient.id), [0, 0, 0]);
-      const [chart] = await must(open());
+      const chart = await must(open());
       const minutes = (Date.parse(chart.expires_at) - Date.now()) / 60_000;
       assert(minutes > 58 && minutes < 62, `the chart is open for ${minutes} minutes`);
       assertEquals(await seenBy(doctor, patient.id), [total + 1, total + 1, 1]);
@@ -266,11 +266,20 @@ for (const { name, text } of bundles) {
       const told = log.map(({ actor_name, actor_role, purpose, summary, resource_id }: Fhir) =>
         [actor_name, actor_role, purpose, summary, resource_id === shared] as const
       );
+      const refused = " and was refused: had no right to it";
       assertEquals(told.toReversed(), [
         ["Vikram", "caregiver", "share", "Read a record", true],
         ["Vikram", "caregiver", "share", "Downloaded a file of a record", true],
+        [
+          ...["Dr Meera Iyer", "patient", "treatment"],
+          "Tried to open your chart and was refused: is not a verified clinician",
+          false,
+        ],
         ["Dr Meera Iyer", "doctor", null, "Created a care relationship with you", false],
+        ["Dr Meera Iyer", "doctor", "treatment", `Tried to open your chart${refused}`, false],
         ["Dr Meera Iyer", "doctor", "treatment", "Opened your chart", false],
+        ["Somebody else", "patient", null, `Tried to read a record${refused}`, true],
+        ["Somebody else", "patient", null, `Tried to download a file of a record${refused}`, true],
       ]);
       const may = await must(client.rpc("who_can_see", { p_patient_id: patient.id }));
       assertEquals(may.map(({ viewer_name, rule }: Fhir) => [viewer_name, rule]), [

@@ -10,7 +10,8 @@ export type Digest = Record<string, string>;
 /**
  * Reads all that the database holds of some people: each row of the product's tables in which one
  * of their ids stands, audit included, and their stored objects. Tables are found in the catalogue,
- * so those of later domains count, too.
+ * so those of later domains count, too. Of the audit the rows that log a refusal do not count: they
+ * change nothing about anybody.
  */
 export async function digestOf(...ids: string[]): Promise<Digest> {
   return await withDatabase(async (sql) => {
@@ -23,9 +24,11 @@ export async function digestOf(...ids: string[]): Promise<Digest> {
       where n.nspname in ('public', 'private') and c.relkind in ('r', 'p')
         and not c.relispartition and a.atttypid = 'uuid'::regtype
       group by 1`;
-    const parts = tables.map(({ name, columns }) =>
-      digestQuery(name, columns.map((column) => `${column} = any ($1)`).join(" or "))
-    );
+    const parts = tables.map(({ name, columns }) => {
+      const isAbout = columns.map((column) => `${column} = any ($1)`).join(" or ");
+      const isRefusal = name === "public.audit_events" ? "action ~ '^refuse_'" : "false";
+      return digestQuery(name, `(${isAbout}) and not (${isRefusal})`);
+    });
     parts.push(digestQuery("storage.objects", "split_part(name, '/', 1) = any ($1::text[])"));
     const rows = await sql.unsafe<{ name: string; digest: string }[]>(
       parts.join(" union all "),

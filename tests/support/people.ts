@@ -111,7 +111,7 @@ export async function startCare(doctor: Person, patient: Person): Promise<string
 
 /** Opens the patient's chart for treatment; answers the chart's id. */
 export async function openChart(doctor: Person, patient: Person): Promise<string> {
-  const [chart] = await must(doctor.client.rpc("open_chart", {
+  const chart = await must(doctor.client.rpc("open_chart", {
     p_patient_id: patient.id,
     p_purpose: "treatment",
   }));

@@ -167,17 +167,30 @@ async function outcomeOf(
   runner: Runner,
   whenReady: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<Outcome> {
+  let outcome = "ok";
   try {
     await db.begin(async (tx) => {
       await become(tx, runner);
       await whenReady();
       await runner.work(tx);
+      outcome = await answeredRefusal(tx) ?? "ok";
     });
-    return "ok";
+    return outcome;
   } catch (error) {
     if (error instanceof postgres.PostgresError) return `${error.code} ${error.message}`;
     throw error;
   }
+}
+
+/** The refusal that a function has answered and logged in this transaction, not raised. */
+async function answeredRefusal(tx: postgres.TransactionSql): Promise<Outcome | undefined> {
+  await tx`select set_config('role', 'none', true)`;
+  const [refusal] = await tx`
+    select concat_ws(' ', 'PT' || current_setting('response.status'), new_values ->> 'code') as is
+    from public.audit_events
+    where action like 'refuse\\_%' and xmin = pg_current_xact_id()::xid
+      and nullif(current_setting('response.status', true), '') is not null`;
+  return refusal?.is;
 }
 
 /** How many runners came to each outcome. */

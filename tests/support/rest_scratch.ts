@@ -66,6 +66,15 @@ const FUNCTIONS = `
     language sql stable as $$
     select n, '2026-01-02T03:04:05Z'::timestamptz from generate_series(1, p_count) as n
   $$;
+  create type public.probe_answer as (id uuid, at timestamptz, code text, message text);
+  create function public.probe_respond(p_status text, p_headers text default '')
+    returns public.probe_answer language plpgsql as $$
+  begin
+    insert into public.probe_values (word) values ('responded ' || p_status);
+    perform set_config('response.status', p_status, true),
+      set_config('response.headers', p_headers, true);
+    return row(null, '2026-01-02T03:04:05Z', 'PT' || p_status, 'refused')::public.probe_answer;
+  end $$;
   create function public.probe_nothing() returns void language sql as '';
   create function public.probe_sum(p_a integer, p_b integer default 2) returns integer
     language sql immutable as 'select p_a + p_b';`;
@@ -73,7 +82,9 @@ const FUNCTIONS = `
 const DROP = `
   drop table if exists public.probe_values, public.probe_parents cascade;
   drop function if exists public.probe_raise, public.probe_raise_on_write, public.probe_settings,
-    public.probe_echo, public.probe_rows, public.probe_nothing, public.probe_sum;`;
+    public.probe_echo, public.probe_rows, public.probe_nothing, public.probe_sum,
+    public.probe_respond;
+  drop type if exists public.probe_answer;`;
 
 /** A connection as the role `postgres`; end it after use. */
 export function databaseConnection(): postgres.Sql {
