@@ -51,9 +51,10 @@ export async function startSession(
 ): Promise<TokenResponse> {
   const now = service.now();
   const id = crypto.randomUUID();
-  await tx`insert into auth.sessions ${
-    tx({ id, user_id: userId, aal: "aal1", created_at: now, updated_at: now })
-  }`;
+  // With its origin at once, as hosted Auth does, for whoever looks at new rows.
+  await tx`
+    insert into auth.sessions (id, user_id, aal, ip, user_agent, created_at, updated_at)
+    values (${id}, ${userId}, 'aal1', ${client.ip}::inet, ${client.userAgent}, ${now}, ${now})`;
   await adoptSession(service, tx, id, client);
   await addMethod(service, tx, id, method);
   await updateUser(tx, userId, { last_sign_in_at: now }, now);
