@@ -11,6 +11,7 @@ import {
   type Target,
   toCells,
 } from "./access.ts";
+import { tellEmergency } from "./emergency.ts";
 import { Narrator, tableLines } from "./narrator.ts";
 import { callRecords, granted, outcome } from "./outcome.ts";
 import { makeAdministrator, type Person, signInAgain, signUp, useSecondFactor } from "./people.ts";
@@ -56,12 +57,13 @@ export async function tellStory(input: StoryInput): Promise<boolean> {
   const target = await story.patientUploadsScan(patient, total + 1);
   await story.relativeSeesOneRecord(patient, target);
   await story.shareExpires(patient, target);
-  const doctor = await story.doctorIsVerified(target);
+  const { doctor, admin } = await story.doctorIsVerified(target);
   await story.patientAcceptsDoctor(patient, doctor, target);
   await story.doctorReads(doctor, target);
   await story.strangerSeesNothing(target);
   await story.patientReadsLog(patient, target);
   await story.doctorLeaves(doctor, target);
+  await story.emergency(patient, admin, target);
   story.printTable(total + 1);
   return told.end();
 }
@@ -237,7 +239,7 @@ class Story {
     await this.#look("Leela, after it expired", aunt, NOTHING, target);
   }
 
-  async doctorIsVerified(target: Target): Promise<Person> {
+  async doctorIsVerified(target: Target): Promise<{ doctor: Person; admin: Person }> {
     const told = this.#told;
     const doctor = await signUp(this.#stack, "Dr Meera Iyer");
     told.chapter("Dr Meera Iyer registers, and an administrator verifies her");
@@ -260,7 +262,7 @@ class Story {
     await useSecondFactor(admin);
     told.did('Nadia: supabase.rpc("verify_doctor", { p_user_id, p_approve: true })');
     told.allowed("with a second factor she verifies the doctor", await verify());
-    return doctor;
+    return { doctor, admin };
   }
 
   async patientAcceptsDoctor(patient: Person, doctor: Person, target: Target): Promise<void> {
@@ -355,7 +357,11 @@ class Story {
       "so is the opening of the chart, with its purpose",
       says("Dr Meera Iyer", "treatment", "Opened your chart"),
     );
-    told.expect("nobody is there who got nothing", !log.some((row) => row.actor_name === "Sam"));
+    const tried = log.filter((row) => row.actor_name === "Sam");
+    told.expect(
+      "so is each attempt of the stranger, as refused",
+      tried.length > 0 && tried.every(({ outcome }) => outcome === "refused"),
+    );
     told.did('supabase.rpc("who_can_see", { p_patient_id })');
     const viewers = await granted(client.rpc("who_can_see", { p_patient_id: id }));
     for (const row of viewers) told.tell(`${row.viewer_name.padEnd(14)} ${row.explanation}`);
@@ -377,6 +383,12 @@ class Story {
     await this.#look("doctor, chart closed again", doctor, NOTHING, target);
   }
 
+  async emergency(patient: Person, admin: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    const row = await tellEmergency({ stack: this.#stack, told, admin, patient, target });
+    this.#keep(row);
+  }
+
   printTable(total: number): void {
     this.#input.print("\nWho could see what\n");
     const cells = this.#rows.map((row) => toCells(row, total));
@@ -395,13 +407,16 @@ class Story {
     expected: AccessRow["expected"],
     target: Target,
   ): Promise<void> {
-    const row = await look(who, person, expected, target);
+    this.#keep(await look(who, person, expected, target));
+  }
+
+  #keep(row: AccessRow): void {
     this.#rows.push(row);
     const { listed, shared, other, file } = row.access;
     const all = listed > 0 && shared && other && file;
     const none = listed === 0 && !shared && !other && !file;
     const seen = all ? "everything" : none ? "nothing" : "what is shared, and no more";
-    this.#told.expect(`to the table: ${who} sees ${seen}`, isAsExpected(row));
+    this.#told.expect(`to the table: ${row.who} sees ${seen}`, isAsExpected(row));
   }
 }
 
