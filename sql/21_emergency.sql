@@ -196,12 +196,7 @@ revoke execute on function public.review_emergency_access(uuid, text, text)
   from public, anon, service_role;
 grant execute on function public.review_emergency_access(uuid, text, text) to authenticated;
 
-create function private.list_emergency_accesses(
-  p_limit integer,
-  p_after_pending boolean,
-  p_after timestamptz,
-  p_after_id uuid
-)
+create function private.list_emergency_accesses(p_limit integer, p_after jsonb)
   returns table (
     id uuid,
     patient_id uuid,
@@ -247,20 +242,20 @@ begin
     join public.profiles as vp on vp.id = c.viewer_id
     where c.purpose = 'emergency'
       and ((c.reviewed_at is null), c.opened_at, c.id) < (
-        coalesce(p_after_pending, true),
-        coalesce(p_after, 'infinity'),
-        coalesce(p_after_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        coalesce((p_after ->> 0)::boolean, true),
+        coalesce((p_after ->> 1)::timestamptz, 'infinity'),
+        coalesce((p_after ->> 2)::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
       )
     order by (c.reviewed_at is null) desc, c.opened_at desc, c.id desc
     limit p_limit;
 end;
 $$;
-comment on function private.list_emergency_accesses(integer, boolean, timestamptz, uuid) is
-  'Body of public.list_emergency_accesses.';
-revoke execute on function private.list_emergency_accesses(integer, boolean, timestamptz, uuid)
+comment on function private.list_emergency_accesses(integer, jsonb) is
+  'Body of public.list_emergency_accesses. p_after: [waits, opened_at, id] of the last row of the '
+  'page before; null for the first page.';
+revoke execute on function private.list_emergency_accesses(integer, jsonb)
   from public, anon, service_role;
-grant execute on function private.list_emergency_accesses(integer, boolean, timestamptz, uuid)
-  to authenticated;
+grant execute on function private.list_emergency_accesses(integer, jsonb) to authenticated;
 
 create function public.list_emergency_accesses(
   p_limit integer default 20,
@@ -300,9 +295,7 @@ begin
       e.ended_at, e.actions, e.objected_at, e.objection, e.reviewed_at, e.reviewed_by,
       e.review_outcome, e.review_note,
       private.make_cursor(jsonb_build_array(e.reviewed_at is null, e.opened_at, e.id))
-    from private.list_emergency_accesses(
-      p_limit, (v_after ->> 0)::boolean, (v_after ->> 1)::timestamptz, (v_after ->> 2)::uuid
-    ) as e;
+    from private.list_emergency_accesses(p_limit, v_after) as e;
 end;
 $$;
 comment on function public.list_emergency_accesses(integer, text) is

@@ -333,10 +333,10 @@ from (values
     'PT403 forbidden'), ('pia', 'PT403 forbidden'), ('anon', '42501 grant')
 ) as m (actor, result);
 select is(tests.attempt('admin', $$
-    select patient_id from private.list_emergency_accesses(100, null, null, null)
+    select patient_id from private.list_emergency_accesses(100, null)
     where viewer_name = 'Cara' $$), tests.id('pia')::text, 'by its body too');
 select is(tests.attempt('doc',
-    'select patient_id from private.list_emergency_accesses(100, null, null, null)'),
+    'select patient_id from private.list_emergency_accesses(100, null)'),
   'PT403 forbidden', 'which asks as well');
 
 select tests.act_as('cara');
