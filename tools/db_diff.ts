@@ -27,7 +27,7 @@ export async function writeMigration(
   const folder = join(project, "supabase", "migrations");
   const version = await nextVersion(folder);
   const file = `supabase/migrations/${version}_${name}.sql`;
-  await Deno.writeTextFile(join(project, file), `${HEADER}\n${diff.sql}\n`);
+  await Deno.writeTextFile(join(project, file), `${HEADER}\n${onEveryPartition(diff.sql)}\n`);
   try {
     await pushMigrations(both.migrated.port, both.migrated.name, false, project);
   } catch (error) {
@@ -35,6 +35,14 @@ export async function writeMigration(
     return { file, remains: `${file} does not apply as it stands: ${reason}` };
   }
   return { file, remains: describeDiff(await diffSchemas(both, project)) };
+}
+
+/**
+ * Lets an index of a partitioned table be built on all its partitions. The comparison leaves out the
+ * partitions of a month, so that it names the others one by one and would leave those without.
+ */
+function onEveryPartition(sql: string): string {
+  return sql.replaceAll(/^(CREATE (?:UNIQUE )?INDEX \S+ ON) ONLY /gm, "$1 ");
 }
 
 const HEADER =
