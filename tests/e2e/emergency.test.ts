@@ -161,6 +161,48 @@ databaseTest("of twenty emergencies of a doctor at once exactly one opens a char
   assertEquals(told.flat(), [{ kind: "emergency_access" }]);
 });
 
+databaseTest("of twenty reviews, and of twenty objections, exactly one counts", async () => {
+  const [patient, doctor, ...admins] = await Promise.all([
+    newPatient(),
+    newDoctor(),
+    newAdmin(),
+    newAdmin(),
+  ]);
+  const { id: p_id } = await must(breakGlass(doctor, patient));
+  const outcomes = ["justified", "unjustified"];
+
+  const reviews = await Promise.all(Array.from(
+    { length: RUNNERS },
+    (_, n) =>
+      present(admins[n % 2]).client.rpc("review_emergency_access", {
+        ...{ p_id, p_outcome: outcomes[n % 2], p_note: `Review ${n}` },
+      }),
+  ));
+  const objections = await Promise.all(Array.from(
+    { length: RUNNERS },
+    (_, n) => patient.client.rpc("object_to_emergency_access", { p_id, p_note: `Objection ${n}` }),
+  ));
+
+  const winner = reviews.findIndex(({ error }) => error === null);
+  const objector = objections.findIndex(({ error }) => error === null);
+  const codes = (answers: typeof reviews) =>
+    tally(answers.map((answer) => answer.error ? refusal(answer).join(" ") : "done"));
+  assertEquals(codes(reviews), { done: 1, "409 already_reviewed": RUNNERS - 1 });
+  assertEquals(codes(objections), { done: 1, "409 already_objected": RUNNERS - 1 });
+  const chart = await must(
+    patient.client.from("chart_sessions")
+      .select("reviewed_by, review_outcome, review_note, objection").single(),
+  );
+  assertEquals(chart, {
+    reviewed_by: present(admins[winner % 2]).id,
+    review_outcome: outcomes[winner % 2],
+    review_note: `Review ${winner}`,
+    objection: `Objection ${objector}`,
+  });
+  const trail = tally((await auditOf(patient.id)).map(({ action }) => action));
+  assertEquals([trail.review_emergency, trail.object_to_emergency], [1, 1]);
+});
+
 databaseTest("a refused request tells nothing more than ever, and is in the log", async () => {
   const [patient, stranger, doctor] = [await newPatient(), await newPerson(), await newDoctor()];
   const record = await newRecord(patient, patient.id);
