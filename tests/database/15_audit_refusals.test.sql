@@ -132,7 +132,8 @@ from (values
   (8, 'admin', $$public.review_emergency_access((select id from public.list_emergency_accesses()),
     'justified', 'Asked the ward')$$),
   (9, 'doc@aal1', $$public.open_chart(tests.id('pia'), 'treatment')$$),
-  (10, 'carer', $$public.end_care((select id from public.care_relationships))$$)
+  (10, 'carer', $$public.end_care((select id from public.care_relationships))$$),
+  (11, 'carer_lapsed', $$public.open_chart(tests.id('pia'), 'delegated')$$)
 ) as d (n, actor, call)
 order by n;
 create function pg_temp.log() returns table (n bigint, line text) language plpgsql as $$
@@ -158,7 +159,9 @@ select results_eq('select line from pg_temp.log() order by n', array[
   'Admin | Reviewed an emergency access to your chart | In an emergency | t | done',
   'Doc | Tried to open your chart and was refused: had signed in without a second factor | To treat you | f | refused',
   'Carer | Updated a care relationship with you | As your caregiver | f | {records} | done',
-  'Carer | Closed your chart | As your caregiver | f | {records} | done'
+  'Carer | Closed your chart | As your caregiver | f | {records} | done',
+  -- No scopes: what the patient gave has ended.
+  'Carer_Lapsed | Tried to open your chart and was refused: had no right to it | As your caregiver | f | refused'
 ], 'it says who, what, why, in an emergency or not, within which scopes, and with what outcome');
 
 -- The scopes are those of the time.
