@@ -14,7 +14,7 @@ import {
   withDatabase,
 } from "../support/people.ts";
 import { comparable, send } from "../support/requests.ts";
-import { RUNNERS, tally } from "../support/races.ts";
+import { as, people, race, raceTest, RUNNERS, tally } from "../support/races.ts";
 import { newRecord, refusal } from "../support/records.ts";
 
 const REASON = "Found unconscious at the station, no relative at hand";
@@ -159,6 +159,29 @@ databaseTest("of twenty emergencies of a doctor at once exactly one opens a char
     patients.map(({ client }) => must(client.from("notifications").select("kind"))),
   );
   assertEquals(told.flat(), [{ kind: "emergency_access" }]);
+});
+
+// The API may let requests in one after the other; these start together, each on a connection of its
+// own.
+raceTest("of twenty emergencies at the same moment exactly one opens a chart", async (db) => {
+  for (let round = 0; round < 3; round++) {
+    const [doctor, ...patients] = await people(db, "doctor", "patient", "patient", "patient");
+
+    const outcomes = await race(db, (n) =>
+      as(doctor, async (tx) => {
+        await tx`select public.break_glass(${present(patients[n % 3]).id}, ${REASON})`;
+      }));
+
+    assertEquals(tally(outcomes), { "ok": 1, "PT409 review_pending": RUNNERS - 1 });
+    const [found] = await db`
+      select
+        (select count(*)::int from public.chart_sessions where viewer_id = ${doctor.id}) as charts,
+        (select count(*)::int from public.notifications
+          where data ->> 'viewer_id' = ${doctor.id}) as told,
+        (select count(*)::int from public.audit_events
+          where actor_id = ${doctor.id} and action = 'refuse_break_glass') as refused`;
+    assertEquals({ ...found }, { charts: 1, told: 1, refused: RUNNERS - 1 });
+  }
 });
 
 databaseTest("of twenty reviews, and of twenty objections, exactly one counts", async () => {
