@@ -1237,7 +1237,7 @@ create function private.authorize_export(
   p_since timestamptz,
   p_resource_types text[]
 )
-  returns table (grounds text[], identifiers jsonb)
+  returns table (grounds text[], identifiers jsonb, code text, message text, details text)
   language plpgsql
   security definer -- writes the audit row and reads patient_identifiers, which no caller may
   set search_path = ''
@@ -1248,7 +1248,15 @@ begin
   perform private.require_live_session();
   v_grounds := private.export_grounds(p_patient_id);
   if v_grounds = '{}' then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+    return query
+      select null::text[], null::jsonb, f.code, f.message, f.details
+      from jsonb_to_record(
+        private.refuse(
+          'export_records', 'patient', p_patient_id, p_patient_id, 'not_found',
+          'No patient with this id'
+        )
+      ) as f (code text, message text, details text);
+    return;
   end if;
   perform private.write_audit(
     'export_records', 'patient', p_patient_id, p_patient_id,
@@ -1274,13 +1282,15 @@ begin
         from private.patient_identifiers as i
         where i.patient_id = p_patient_id and v_grounds && array['owner', 'chart']
           and right(i.system, 8) <> ' Patient' -- ids of resources are no identifiers
-      );
+      ),
+      null::text, null::text, null::text;
 end;
 $$;
 comment on function private.authorize_export(uuid, timestamptz, text[]) is
   'Decides on and logs an export, the patient''s own included, with the filter it was asked with; '
   'commit before the first byte goes out. Returns export_grounds, and the patient''s ids in other '
-  'systems, [{system, value}], first linked first. Errors: PT401 unauthenticated, PT404 not_found.';
+  'systems, [{system, value}], first linked first; or the refusal, which is logged, in code, message '
+  'and details: PT404 not_found. Raises: PT401 unauthenticated.';
 revoke execute on function private.authorize_export(uuid, timestamptz, text[])
   from public, anon, service_role;
 grant execute on function private.authorize_export(uuid, timestamptz, text[]) to authenticated;

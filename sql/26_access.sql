@@ -421,9 +421,10 @@ declare
 begin
   return query
     select
-      case d.rule
-        when 'owner' then 'owner'
-        when 'share' then (
+      case
+        when not d.allowed then null
+        when d.rule = 'owner' then 'owner'
+        when d.rule = 'share' then (
           select case when f.allowed then 'share_download' else 'share_view' end
           from private.access_decision(v_caller, r.patient_id, r.id, 'download') as f
         )
@@ -432,12 +433,12 @@ begin
       r.patient_id
     from public.medical_records as r
     cross join private.access_decision(v_caller, r.patient_id, r.id, 'read') as d
-    where r.id = p_record_id and d.allowed;
+    where r.id = p_record_id;
 end;
 $$;
 comment on function private.record_access(uuid) is
-  'Why the caller may read one record: owner, chart, share_view or share_download; no row when '
-  'not.';
+  'Why the caller may read one record: owner, chart, share_view or share_download; null when not. '
+  'And whose it is, for the log of a refusal. No row when there is no such record.';
 revoke execute on function private.record_access(uuid)
   from public, anon, authenticated, service_role;
 

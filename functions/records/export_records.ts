@@ -1,6 +1,7 @@
 // The export of a patient's records as a FHIR bundle: decided and logged first, then read as the
 // caller in one snapshot and written while it is read, in as much memory as a page takes.
 
+import { type Refusal, throwRefusal } from "../_shared/database_errors.ts";
 import { asCaller, type Caller, type Query } from "../_shared/db.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { AppError } from "../_shared/errors.ts";
@@ -113,15 +114,17 @@ async function authorize(deps: Deps, caller: Caller, query: ExportQuery): Promis
     deps.sql,
     caller,
     (tx) =>
-      tx<{ grounds: string; identifiers: SourceIdentifier[] }>`
-      select array_to_string(grounds, ' ') as grounds, identifiers
+      tx<{ grounds: string; identifiers: SourceIdentifier[] } & Refusal>`
+      select array_to_string(grounds, ' ') as grounds, identifiers, code, message, details
       from private.authorize_export(
         ${patientId}::uuid, ${query._since ?? null}::text::timestamptz,
         string_to_array(${query._type?.join(",") ?? null}, ',')
       )`,
   );
   if (!row) throw new Error("private.authorize_export gave no row");
-  return { patientId, ...row };
+  const { grounds, identifiers, ...refusal } = row;
+  throwRefusal(refusal);
+  return { patientId, grounds, identifiers };
 }
 
 /** Writes the bundle. Its last bracket comes after the transaction has ended well. */

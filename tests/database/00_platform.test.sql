@@ -62,6 +62,7 @@ select results_eq(
       'private.close_chart(uuid)',
       'private.connected_profile_ids()',
       'private.end_care(uuid,text)',
+      'private.export_grounds(uuid)',
       'private.grant_account(uuid,text)',
       'private.import_records(uuid,text,jsonb,jsonb)',
       'private.is_admin()',

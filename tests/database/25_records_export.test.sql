@@ -130,7 +130,7 @@ select is(pg_temp.export('doc', '2026-01-02 03:04:05.678901+00', array['Conditio
   'an export under a chart says for what, and with which filter');
 select is(pg_temp.export('carer'),
   '[{"value": "A-1", "system": "https://a.example"}, {"value": "B-2", "system": "https://b.example"}]'
-  ' / caregiver export_records patient t t delegated -', 'a caregiver exports under their chart');
+  ' / caregiver export_records patient t t delegated {"caregiver_scopes": ["records"]}', 'a caregiver exports under their chart');
 select is(pg_temp.export('share_view'), '[] / patient export_records patient t t share -',
   'who sees a record by share is not told who the patient is elsewhere');
 
