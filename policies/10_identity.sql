@@ -4,7 +4,8 @@
 --                                          locale, timezone
 --   patients        authenticated  select  own row; patients whose chart is open (a caregiver: with
 --                                          the scope records)
---   patients        authenticated  update  own row, every column but id, is_active, created_by
+--   patients        authenticated  update  own row, every column but id, is_active, created_by, and
+--                                          the encrypted ones, which the function identity writes
 --   doctors         authenticated  select  own row; administrators: every row
 --   account_grants  authenticated  select  own rows; administrators: every row
 --   public_profiles authenticated  select  public faces; the view decides which
@@ -32,9 +33,9 @@ alter table public.patients enable row level security;
 revoke all on table public.patients from public, anon, authenticated, service_role;
 grant select on table public.patients to authenticated;
 grant update (
-  first_name, last_name, date_of_birth, gender, phone, address, city, state, postal_code, country,
-  insurance_provider, insurance_policy_number, emergency_contact_name, emergency_contact_phone,
-  emergency_contact_relationship, cancer_type, diagnosis_date, treatment_stage, medical_history
+  first_name, last_name, date_of_birth, gender, city, state, postal_code, country,
+  insurance_provider, emergency_contact_name, emergency_contact_relationship, cancer_type,
+  diagnosis_date, treatment_stage, medical_history
 ) on table public.patients to authenticated;
 
 create policy patients_select_authenticated on public.patients

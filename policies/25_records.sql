@@ -5,8 +5,9 @@
 --                                                   title, record_type, record_date, sensitivity
 --   medical_record_contents  authenticated  select  own, of open charts, and of shared records that
 --                                                   the caller has opened (open_medical_record)
---   medical_record_contents  authenticated  insert  as for update of the record
---   medical_record_contents  authenticated  update  as for update of the record: description, metadata
+--   medical_record_contents  authenticated  insert  as for update of the record: metadata
+--   medical_record_contents  authenticated  update  as for update of the record: metadata
+--                                                   (description, encrypted, by the function records)
 --   medical_record_shares    authenticated  select  of own records; live ones with oneself
 --   storage avatars          authenticated  select, insert, update, delete  below one's own folder;
 --                                                   anonymous accounts add none
@@ -72,9 +73,9 @@ create policy medical_records_update_authenticated on public.medical_records
 alter table public.medical_record_contents enable row level security;
 revoke all on table public.medical_record_contents from public, anon, authenticated, service_role;
 grant select on table public.medical_record_contents to authenticated;
-grant insert (record_id, description, metadata)
+grant insert (record_id, metadata)
   on table public.medical_record_contents to authenticated;
-grant update (description, metadata) on table public.medical_record_contents to authenticated;
+grant update (metadata) on table public.medical_record_contents to authenticated;
 
 create policy medical_record_contents_select_authenticated on public.medical_record_contents
   for select to authenticated

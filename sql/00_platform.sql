@@ -16,7 +16,7 @@ do $$
 declare
   v_name text;
 begin
-  foreach v_name in array array['records_worker', 'rate_limit_worker'] loop
+  foreach v_name in array array['records_worker', 'rate_limit_worker', 'identity_worker'] loop
     if not exists (select 1 from pg_catalog.pg_roles where rolname = v_name) then
       execute format('create role %I nologin noinherit', v_name);
       execute format('grant %I to postgres with inherit false, set true', v_name);
@@ -58,6 +58,24 @@ comment on function private.is_timezone(text) is
   'Whether a text is the name of an IANA time zone, for example Asia/Kolkata; null for null.';
 revoke execute on function private.is_timezone(text) from public, anon, service_role;
 grant execute on function private.is_timezone(text) to authenticated;
+
+create function private.is_sealed(p_value text, p_min_bytes integer, p_max_bytes integer)
+  returns boolean
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select p_value is null
+    or p_value ~ '^v1\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/]=))?$'
+      -- Of three bytes come four letters; 28 bytes are the nonce and the tag.
+      and length(rtrim(split_part(p_value, '.', 3), '=')) * 3 / 4 - 28
+        between p_min_bytes and p_max_bytes
+$$;
+comment on function private.is_sealed(text, integer, integer) is
+  'Whether a text is a field sealed by a function, v1.<data key>.<base64 of nonce, ciphertext, tag>, '
+  'whose plaintext has so many bytes; true for null. For check constraints: no plaintext has this form.';
+revoke execute on function private.is_sealed(text, integer, integer) from public, anon, service_role;
+grant execute on function private.is_sealed(text, integer, integer) to authenticated;
 
 -- Keyset pages -----------------------------------------------------------------------------------
 -- A cursor is the sort key of a page's last row, as base64 of a JSON array. It holds nothing that the

@@ -86,13 +86,17 @@ create table public.patients (
   constraint patients_last_name_check check (length(last_name) between 1 and 100),
   constraint patients_date_of_birth_check check (date_of_birth between date '1880-01-01' and current_date + 1),
   constraint patients_gender_check check (gender in ('male', 'female', 'other', 'unknown')),
-  constraint patients_phone_check check (phone ~ '^[+0-9 ().x-]{4,40}$'),
+  -- Ciphertext only. What it holds is checked before it is sealed; a character has up to 4 bytes.
+  constraint patients_phone_check check (private.is_sealed(phone, 4, 40)),
+  constraint patients_address_check check (private.is_sealed(address, 1, 2000)),
+  constraint patients_insurance_policy_number_check
+    check (private.is_sealed(insurance_policy_number, 1, 400)),
   constraint patients_emergency_contact_phone_check
-    check (emergency_contact_phone ~ '^[+0-9 ().x-]{4,40}$'),
+    check (private.is_sealed(emergency_contact_phone, 4, 40)),
   constraint patients_texts_check check (
-    length(address) <= 500 and length(city) <= 100 and length(state) <= 100
+    length(city) <= 100 and length(state) <= 100
     and length(postal_code) <= 20 and length(country) <= 100
-    and length(insurance_provider) <= 200 and length(insurance_policy_number) <= 100
+    and length(insurance_provider) <= 200
     and length(emergency_contact_name) <= 200 and length(emergency_contact_relationship) <= 100
     and length(cancer_type) <= 200 and length(treatment_stage) <= 200
     and length(medical_history) <= 20000
@@ -106,6 +110,13 @@ comment on table public.patients is
   'PHI throughout.';
 comment on column public.patients.id is 'The patient''s account.';
 comment on column public.patients.gender is 'FHIR administrative-gender.';
+comment on column public.patients.phone is
+  'Ciphertext, v1.<data key>.<base64 of nonce, ciphertext, tag>: read, written and searched through the '
+  'function identity. Digits, signs and blanks, 4 to 40 characters.';
+comment on column public.patients.address is 'Ciphertext as phone; at most 500 characters.';
+comment on column public.patients.insurance_policy_number is
+  'Ciphertext as phone; at most 100 characters.';
+comment on column public.patients.emergency_contact_phone is 'Ciphertext as phone, and of its form.';
 comment on column public.patients.created_by is 'Who made the row; null when that account is gone.';
 comment on column public.patients.is_active is 'Whether the patient is in care; not the account''s lock.';
 comment on column public.patients.medical_history is 'Free text, at most 20,000 characters.';

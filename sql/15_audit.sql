@@ -460,7 +460,10 @@ revoke execute on function private.audit_table(regclass, text, text, text, text)
   from public, anon, authenticated, service_role;
 
 select private.audit_table('public.profiles', 'profile', 'id', '');
-select private.audit_table('public.patients', 'patient', 'id', 'id');
+select private.audit_table(
+  'public.patients', 'patient', 'id', 'id',
+  'phone,address,insurance_policy_number,emergency_contact_phone'
+);
 select private.audit_table('public.doctors', 'doctor', 'id', '');
 select private.audit_table('public.account_grants', 'account_grant', 'id', '');
 
@@ -531,6 +534,9 @@ as $$
       when 'download_file' then 'Downloaded a file of a record'
       when 'upload_file' then 'Added a file to a record'
       when 'export_records' then 'Exported your records'
+      when 'read_contact' then 'Read your contact details'
+      when 'match_contact' then 'Found you by your phone or policy number'
+      when 'read_description' then 'Read the description of a record'
       when 'create' then 'Created ' || private.access_object(p_resource_type)
       when 'update' then 'Updated ' || private.access_object(p_resource_type)
       when 'delete' then 'Deleted ' || private.access_object(p_resource_type)

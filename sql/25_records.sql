@@ -119,7 +119,9 @@ create table public.medical_record_contents (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
 
-  constraint medical_record_contents_description_check check (length(description) <= 20000),
+  -- Ciphertext only; a character has up to 4 bytes.
+  constraint medical_record_contents_description_check
+    check (private.is_sealed(description, 1, 80000)),
   constraint medical_record_contents_metadata_check
     check (jsonb_typeof(metadata) = 'object' and pg_column_size(metadata) <= 16384),
   constraint medical_record_contents_storage_path_check
@@ -132,6 +134,9 @@ comment on column public.medical_record_contents.patient_id is
   'Copied from the record by trigger, so that policies need no join.';
 comment on column public.medical_record_contents.sensitivity is 'Copied from the record by trigger.';
 comment on column public.medical_record_contents.deleted_at is 'Copied from the record by trigger.';
+comment on column public.medical_record_contents.description is
+  'Ciphertext, v1.<data key>.<base64 of nonce, ciphertext, tag>: read and written through the function '
+  'records. At most 20,000 characters.';
 comment on column public.medical_record_contents.fhir is 'The FHIR R4 resource as it was imported.';
 comment on column public.medical_record_contents.storage_path is
   'Object in the private bucket medical-records: patient/record/uuid. Null: no file.';
@@ -143,7 +148,8 @@ create trigger medical_record_contents_set_updated_at
   before update on public.medical_record_contents
   for each row execute function private.set_updated_at();
 select private.audit_table(
-  'public.medical_record_contents', 'medical_record_content', 'record_id', 'patient_id', 'fhir'
+  'public.medical_record_contents', 'medical_record_content', 'record_id', 'patient_id',
+  'fhir,description'
 );
 
 create function private.copy_record_to_contents()
@@ -983,7 +989,8 @@ begin
   select p.* into v_known from public.patients as p where p.id = p_patient_id;
   select g.* into v_given from jsonb_to_record(p_patient) as g (
     is_reference boolean, source_id text, resource_id text, first_name text, last_name text, date_of_birth date,
-    gender text, phone text, address text, city text, state text, postal_code text, country text
+    gender text, phone text, address text, city text, state text, postal_code text, country text,
+    search_keys jsonb
   );
   select i.value into v_linked from private.patient_identifiers as i
   where i.patient_id = p_patient_id and i.system = p_source_system;
@@ -1003,6 +1010,7 @@ begin
       detail = 'The bundle is about somebody else: date of birth, names or patient id differ';
   end if;
 
+  perform private.require_patient_key(p_patient_id, array[v_given.phone, v_given.address]);
   update public.patients as p set
     first_name = coalesce(p.first_name, v_given.first_name),
     last_name = coalesce(p.last_name, v_given.last_name),
@@ -1027,6 +1035,9 @@ begin
       or p.postal_code is null and v_given.postal_code is not null
       or p.country is null and v_given.country is not null
     );
+  if v_known.phone is null and v_given.phone is not null then
+    perform private.set_search_keys(p_patient_id, v_given.search_keys);
+  end if;
   -- A bundle that only refers to somebody has not shown that it is this patient.
   if v_given.is_reference is not true then
     insert into private.patient_identifiers (patient_id, system, value)
@@ -1044,8 +1055,8 @@ $$;
 comment on function private.merge_imported_patient(uuid, text, jsonb) is
   'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the '
   'patient''s ids in the source system. Two names that both differ, another date of birth or another '
-  'id there mean somebody else. Of a bundle without a Patient it compares the ids. Errors: PT422 '
-  'wrong_patient.';
+  'id there mean somebody else. Of a bundle without a Patient it compares the ids. Phone and address '
+  'come sealed. Errors: PT422 wrong_patient, PT503 unavailable when the patient''s key has changed.';
 revoke execute on function private.merge_imported_patient(uuid, text, jsonb)
   from public, anon, authenticated, service_role;
 
@@ -1180,8 +1191,9 @@ $$;
 comment on function private.import_records(uuid, text, jsonb, jsonb) is
   'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with '
   'the chart open, in one statement. p_rows: array of {source_id, source_url, record_type, title, '
-  'record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
-  'null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than '
+  'record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient, phone and '
+  'address sealed, with the search_keys of the phone, and its ids, or null. Returns for each row '
+  'imported, updated, unchanged, or kept: it differs, but is newer than '
   'what comes, or another than the doctor who imports added it. A caller without the right on the '
   'patient is refused by one row with the outcome not_found, so that the refusal is logged. Errors: '
   'PT400 invalid_request, PT401 unauthenticated, PT422 wrong_patient.';

@@ -15,7 +15,7 @@ select results_eq(
     cross join unnest(
       array[
         'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-        'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
+        'identity_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
       ]
     ) as r (name)
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -61,16 +61,23 @@ select results_eq(
       'private.close_account()',
       'private.close_chart(uuid)',
       'private.connected_profile_ids()',
+      'private.disclose_patient_fields(uuid[])',
+      'private.disclose_record_descriptions(uuid[])',
       'private.end_care(uuid,text)',
       'private.export_grounds(uuid)',
+      'private.field_key_for_patient(uuid)',
+      'private.field_key_for_record(uuid)',
+      'private.find_patients(jsonb)',
       'private.grant_account(uuid,text)',
       'private.import_records(uuid,text,jsonb,jsonb)',
       'private.is_admin()',
+      'private.is_sealed(text,integer,integer)',
       'private.is_timezone(text)',
       'private.is_verified_doctor()',
       'private.like_escape(text)',
       'private.list_emergency_accesses(integer,jsonb)',
       'private.make_cursor(jsonb)',
+      'private.matching_patient_ids(uuid[],jsonb)',
       'private.mark_all_notifications_read()',
       'private.mark_notification_read(uuid)',
       'private.may_see_clinical_rows()',
@@ -82,6 +89,8 @@ select results_eq(
       'private.pending_record_upload(uuid)',
       'private.reachable_patient_ids()',
       'private.read_cursor(text,text[])',
+      'private.read_patient_fields(uuid[])',
+      'private.read_record_descriptions(uuid[])',
       'private.request_care(uuid,text,text[])',
       'private.request_doctor_verification(text,text,text)',
       'private.require_admin()',
@@ -100,9 +109,12 @@ select results_eq(
       'private.touch_last_active()',
       'private.treated_patient_ids()',
       'private.verify_doctor(uuid,boolean,text)',
-      'private.who_can_see(uuid)'
+      'private.who_can_see(uuid)',
+      'private.write_patient_fields(jsonb,jsonb)',
+      'private.write_record_description(uuid,text)'
     ]) as f
     union all values
+      ('identity_worker', 'private.keep_patient_key(uuid,uuid,text,integer,text)'),
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),
       ('records_worker', 'private.complete_record_upload(uuid,text)'),
       ('records_worker', 'private.ended_record_uploads(integer)'),
@@ -119,7 +131,9 @@ select is_empty(
     select r.name, p.oid::regprocedure, outcome
     from pg_proc as p
     cross join unnest(
-      array['anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker']
+      array[
+        'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker'
+      ]
     ) as r (name)
     cross join lateral tests.attempt(r.name, format(
       'select %s.%I(%s)', p.pronamespace::regnamespace, p.proname,
@@ -166,8 +180,8 @@ select is_empty(
     select r.name, c.oid::regclass, verb
     from pg_class as c
     cross join unnest(array[
-      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'supabase_auth_admin',
-      'supabase_storage_admin'
+      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
+      'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
     cross join unnest(
       array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain']
@@ -188,7 +202,8 @@ select is_empty(
     select r.name, c.oid::regclass, verb
     from pg_class as c
     cross join unnest(array[
-      'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker'
+      'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
+      'identity_worker'
     ]) as r (name)
     cross join unnest(array['usage', 'select', 'update']) as verb
     where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -204,7 +219,7 @@ select results_eq(
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'supabase_auth_admin', 'supabase_storage_admin'
+      'identity_worker', 'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
   $$,
   $$ values
@@ -213,6 +228,7 @@ select results_eq(
     ('service_role',           false, false, false),
     ('records_worker',         true,  false, false),
     ('rate_limit_worker',      true,  false, false),
+    ('identity_worker',        true,  false, false),
     ('supabase_auth_admin',    true,  false, false),
     ('supabase_storage_admin', false, false, false)
   $$,
@@ -230,6 +246,7 @@ select results_eq(
     from pg_roles as r where r.rolname like '%\_worker' order by 1
   $$,
   $$ values
+    ('identity_worker'::name,   false, false, false, false, false, 'postgres', false),
     ('rate_limit_worker'::name, false, false, false, false, false, 'postgres', false),
     ('records_worker'::name,    false, false, false, false, false, 'postgres', false)
   $$,
@@ -240,10 +257,15 @@ select results_eq(
   $$
     select m.roleid::regrole::text, bool_or(m.inherit_option), bool_or(m.set_option)
     from pg_auth_members as m
-    where m.roleid in ('records_worker'::regrole, 'rate_limit_worker'::regrole)
+    where m.roleid in (
+      'records_worker'::regrole, 'rate_limit_worker'::regrole, 'identity_worker'::regrole
+    )
     group by 1 order by 1
   $$,
-  $$ values ('rate_limit_worker', false, true), ('records_worker', false, true) $$,
+  $$ values
+    ('identity_worker', false, true), ('rate_limit_worker', false, true),
+    ('records_worker', false, true)
+  $$,
   'postgres has a worker''s rights only while it acts as the worker'
 );
 

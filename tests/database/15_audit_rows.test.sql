@@ -63,7 +63,7 @@ from (values
     'pia(patient) update profile:pia {"bio": null, "is_public": false} -> {"bio": "Hello", "is_public": true}'),
   ('pia', $$ update public.profiles set bio = 'Hello', locale = 'en' $$, null),
   ('pia', $$ update public.patients set city = 'Pune' where city = 'Goa' $$, null),
-  ('pia', $$ update public.patients set city = 'Pune', phone = null $$,
+  ('pia', $$ update public.patients set city = 'Pune', state = null $$,
     'pia(patient) update patient:pia of pia {"city": null} -> {"city": "Pune"}'),
   ('pia', $$ update public.patients set city = null $$,
     'pia(patient) update patient:pia of pia {"city": "Pune"} -> {"city": null}'),

@@ -91,7 +91,7 @@ cross join (values ('another''s', tests.id('Scan')), ('a deleted one', tests.id(
 cross join (values
   ('select title from public.medical_records where id = %L', 'nothing'),
   ('update public.medical_records set title = ''x'' where id = %L', '0'),
-  ('insert into public.medical_record_contents (record_id, description) values (%L, ''x'')',
+  ('insert into public.medical_record_contents (record_id) values (%L)',
     'PT404 not_found'),
   ('select title from public.open_medical_record(%L)', 'PT404 not_found'),
   ('select public.delete_medical_record(%L)', 'PT404 not_found'),
@@ -148,27 +148,27 @@ from (values
     '42501 grant')
 ) as m (actor, "select", draft, finding, "update")
 cross join lateral (values
-  ('select', $$ select replace(description, 'Contents of ', '')
+  ('select', $$ select replace(tests.unsealed(description), 'Contents of ', '')
     from public.medical_record_contents $$, "select"),
   (
     'insert for a record of the patient''s',
-    $$ insert into public.medical_record_contents (record_id, description)
-      values (tests.id('Draft'), 'x') $$,
+    $$ insert into public.medical_record_contents (record_id, metadata)
+      values (tests.id('Draft'), '{}') $$,
     draft
   ),
   (
     'insert for a record of doc''s',
-    $$ insert into public.medical_record_contents (record_id, description)
-      values (tests.id('Finding'), 'x') $$,
+    $$ insert into public.medical_record_contents (record_id, metadata)
+      values (tests.id('Finding'), '{}') $$,
     finding
   ),
   ('update', $$ update public.medical_record_contents
-    set description = 'x', metadata = '{"a": 1}' $$, "update"),
+    set metadata = '{"a": 1}' $$, "update"),
   ('delete', 'delete from public.medical_record_contents', '42501 grant')
 ) as v (verb, statement, outcome);
 select is(tests.attempt('pia', $$
-    insert into public.medical_record_contents (record_id, description)
-      values (tests.id('Scan'), 'x')
+    insert into public.medical_record_contents (record_id, metadata)
+      values (tests.id('Scan'), '{}')
   $$), '23505', 'medical_record_contents: a record has one row');
 
 -- Shares -----------------------------------------------------------------------------------------
@@ -244,9 +244,9 @@ cross join (values
     values (tests.id('pia'), 'New', 'other') $$,
     '42501 policy'),
   ('select record_id from public.medical_record_contents', 'nothing'),
-  ($$ update public.medical_record_contents set description = 'x' $$, '0'),
-  ($$ insert into public.medical_record_contents (record_id, description)
-    values (tests.id('Finding'), 'x') $$,
+  ($$ update public.medical_record_contents set metadata = '{}' $$, '0'),
+  ($$ insert into public.medical_record_contents (record_id, metadata)
+    values (tests.id('Finding'), '{}') $$,
     'PT404 not_found'),
   ('select id from public.medical_record_shares', 'nothing')
 ) as s (statement, outcome);
@@ -258,8 +258,8 @@ select is(tests.writable_columns(actor, table_name::regclass, verb), columns,
 from (values
   ('public.medical_records', 'insert', 'patient_id, title, record_type, record_date, sensitivity'),
   ('public.medical_records', 'update', 'title, record_type, record_date, sensitivity'),
-  ('public.medical_record_contents', 'insert', 'record_id, description, metadata'),
-  ('public.medical_record_contents', 'update', 'description, metadata'),
+  ('public.medical_record_contents', 'insert', 'record_id, metadata'),
+  ('public.medical_record_contents', 'update', 'metadata'),
   ('public.medical_record_shares', 'insert', null),
   ('public.medical_record_shares', 'update', null)
 ) as t (table_name, verb, columns)
@@ -368,8 +368,8 @@ select is(tests.attempt('doc', $$ select private.added_record_ids() = tests.id('
 
 delete from public.medical_record_contents where record_id = tests.id('Old');
 select is(tests.attempt('pia', $$
-    insert into public.medical_record_contents (record_id, description)
-      values (tests.id('Old'), 'x')
+    insert into public.medical_record_contents (record_id, metadata)
+      values (tests.id('Old'), '{}')
   $$), '42501 policy', 'medical_record_contents: a deleted record gets none');
 
 select * from finish();

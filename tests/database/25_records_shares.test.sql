@@ -133,8 +133,8 @@ select is(tests.attempt('rae',
   $$ select file_name from private.authorize_record_download(tests.id('Blood')) $$),
   'PT404 not_found', 'a record without a file has nothing to download');
 select is(
-  tests.attempt('rae', $$ insert into public.medical_record_contents (record_id, description)
-    values (tests.id('Scan'), 'x') $$),
+  tests.attempt('rae', $$ insert into public.medical_record_contents (record_id, metadata)
+    values (tests.id('Scan'), '{}') $$),
   '42501 policy', 'a share writes nothing'
 );
 select is(

@@ -110,6 +110,50 @@ comment on function tests.make_emergency(text, text, interval, text, text) is
   'An emergency access of 30 minutes, opened p_opened_ago; reviewed by p_reviewer when p_outcome is '
   'given.';
 
+create function tests.sealed(p_text text, p_handle text default 'nobody')
+  returns text
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select format(
+    'v1.%s.%s',
+    tests.id('field key of ' || p_handle),
+    translate(
+      encode(decode(repeat('00', 28), 'hex') || convert_to(p_text, 'UTF8'), 'base64'), E'\n', ''
+    )
+  )
+$$;
+comment on function tests.sealed(text, text) is
+  'A text in the form of a sealed field, under the key of tests.make_field_key: for the database, which '
+  'has no key, as good as one that a function has sealed.';
+
+create function tests.unsealed(p_value text)
+  returns text
+  language sql
+  immutable
+  set search_path = ''
+as $$
+  select convert_from(substr(decode(split_part(p_value, '.', 3), 'base64'), 29), 'UTF8')
+$$;
+comment on function tests.unsealed(text) is 'The text that tests.sealed was given.';
+
+create function tests.make_field_key(p_handle text)
+  returns uuid
+  language sql
+  security definer
+  set search_path = ''
+as $$
+  insert into private.data_keys (id, purpose, subject_id, key_id, key_version, wrapped_key)
+  values (
+    tests.id('field key of ' || p_handle), 'patient_fields', tests.uid(p_handle), 'test', 1,
+    decode(repeat('ab', 60), 'hex')
+  )
+  returning id
+$$;
+comment on function tests.make_field_key(text) is
+  'A key for a patient''s fields, as an edge function keeps it; its wrapped form is made up.';
+
 create function tests.make_record(
   p_name text,
   p_patient text,
@@ -138,7 +182,7 @@ begin
     case when p_deleted then now() end
   );
   insert into public.medical_record_contents (record_id, description)
-  values (v_id, coalesce(p_description, 'Contents of ' || p_name));
+  values (v_id, tests.sealed(coalesce(p_description, 'Contents of ' || p_name)));
   perform set_config('request.jwt.claims', v_claims, true);
   return v_id;
 end;

@@ -65,7 +65,7 @@ begin
   select tests.id(title), tests.uid('pia'), title, 'other'
   from unnest(array['Note', 'Letter']) as title;
   insert into public.medical_record_contents (record_id, description)
-  select tests.id(title), 'Contents of ' || title from unnest(array['Note', 'Letter']) as title;
+  select tests.id(title), tests.sealed('Contents of ' || title) from unnest(array['Note', 'Letter']) as title;
   update public.medical_records set source = 'doctor', created_by = tests.uid('doc')
   where id = tests.id('Note');
   update public.medical_records set source = 'doctor', created_by = tests.uid('doc_closed')
