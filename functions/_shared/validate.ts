@@ -7,6 +7,11 @@ import { AppError, type ProblemDetail } from "./errors.ts";
 import { findUnstorable, parseJson, readBody } from "./json.ts";
 import { documented } from "./openapi.ts";
 
+interface BodyLimits {
+  /** Largest body, in bytes. */
+  maxBytes?: number;
+}
+
 /** Largest body of a route that names no other, in bytes. */
 const MAX_BODY_BYTES = 64 * 1024;
 /** Most values in such a body. */
@@ -32,9 +37,10 @@ type Validated<T extends Target, S extends z.ZodObject> = MiddlewareHandler<
 export function validate<T extends Target, S extends z.ZodObject>(
   target: T,
   schema: S,
+  { maxBytes = MAX_BODY_BYTES }: BodyLimits = {},
 ): Validated<T, S> {
   const middleware: Validated<T, S> = async (c, next) => {
-    const result = schema.safeParse(await readPart(c, target));
+    const result = schema.safeParse(await readPart(c, target, maxBytes));
     if (!result.success) {
       throw new AppError(
         "invalid_request",
@@ -50,14 +56,18 @@ export function validate<T extends Target, S extends z.ZodObject>(
   return documented(middleware, { target, schema });
 }
 
-async function readPart(c: Context<AppEnv>, target: Target): Promise<unknown> {
+async function readPart(
+  c: Context<AppEnv>,
+  target: Target,
+  maxBytes: number,
+): Promise<unknown> {
   if (target === "param") return c.req.param();
   if (target === "query") {
     return Object.fromEntries(
       Object.entries(c.req.queries()).map(([name, all]) => [name, all.length === 1 ? all[0] : all]),
     );
   }
-  const bytes = await readBody(c.req.raw, MAX_BODY_BYTES);
+  const bytes = await readBody(c.req.raw, maxBytes);
   if (bytes.length === 0) return {};
   requireJsonType(c.req.raw);
   const { value } = parseJson(bytes, MAX_BODY_VALUES);

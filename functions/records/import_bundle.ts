@@ -1,10 +1,11 @@
 // The import of a FHIR bundle: planned from its text, written in one transaction.
 
 import { asCaller, type Caller, type Query } from "../_shared/db.ts";
-import type { Deps } from "../_shared/deps.ts";
 import { AppError } from "../_shared/errors.ts";
+import type { FieldDeps } from "../_shared/field_deps.ts";
 import { parseExactly, parseJson, type ReadJson } from "../_shared/json.ts";
 import { readBundle } from "./fhir_bundle.ts";
+import { sealPatient } from "./import_patient.ts";
 import { type ImportError, type ImportPlan, planImport } from "./import_plan.ts";
 
 /** Largest bundle, in bytes. */
@@ -48,7 +49,7 @@ interface ImportQuery {
  * caller has no right to write for.
  */
 export async function importBundle(
-  deps: Deps,
+  deps: FieldDeps,
   caller: Caller,
   body: Uint8Array,
   query: ImportQuery,
@@ -60,10 +61,11 @@ export async function importBundle(
   });
   const batches = toBatches(plan, json);
   const patient_id = query.patient_id ?? caller.id;
+  const patient = plan.patient && await sealPatient(deps, caller, patient_id, plan.patient);
   const { outcomes, is_filled } = await asCaller(
     deps.sql,
     caller,
-    (tx) => writePlan(tx, patient_id, plan, batches),
+    (tx) => writePlan(tx, patient_id, { ...plan, patient }, batches),
   );
   // After the commit, which logs the refusal.
   if (outcomes.some(({ outcome }) => outcome === "not_found")) {

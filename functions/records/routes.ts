@@ -1,24 +1,32 @@
 // `records`: files of medical records, and the import and export of FHIR bundles.
 
 import type { Hono } from "hono";
+import { z } from "zod";
 import { type AppEnv, newApp, withSecretKey } from "../_shared/app.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
+import { withFields } from "../_shared/field_deps.ts";
 import { readBody } from "../_shared/json.ts";
 import { buildDocument, describe } from "../_shared/openapi.ts";
 import { type RateLimit, rateLimited } from "../_shared/rate_limit.ts";
 import { requireJsonType, validate } from "../_shared/validate.ts";
+import { readDescriptions, writeDescription } from "./descriptions.ts";
 import { signDownload } from "./downloads.ts";
 import { exportRecords, RunningExports } from "./export_records.ts";
 import { BundleBody } from "./fhir_bundle.ts";
 import { importBundle, MAX_BUNDLE_BYTES } from "./import_bundle.ts";
 import {
+  DescribedRecord,
+  DescriptionBody,
   DownloadAddress,
   EmptyBody,
   ExportedBundle,
   ExportQuery,
   ImportQuery,
   ImportResult,
+  MAX_DESCRIPTION_BYTES,
+  ReadDescriptionsBody,
+  RecordDescription,
   RecordFile,
   RecordParams,
   StartUploadBody,
@@ -34,11 +42,13 @@ const SWEEP_PATH = "/records/sweep";
 /** Files are heavy, bundles heavier. */
 const FILE_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 const BUNDLE_LIMIT: RateLimit = { capacity: 10, refillSeconds: 60 };
+const DESCRIPTION_LIMIT: RateLimit = { capacity: 120, refillSeconds: 60 };
 const DOCUMENT_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 const SWEEP_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 
 /** Builds the records app. */
-export function createApp(deps: Deps): Hono<AppEnv> {
+export function createApp(productDeps: Deps): Hono<AppEnv> {
+  const deps = withFields(productDeps);
   const app = newApp(deps, {
     name: "records",
     publicPaths: [DOCUMENT_PATH],
@@ -130,6 +140,38 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     validate("param", RecordParams),
     validate("json", EmptyBody),
     async (c) => ok(c, await signDownload(deps, c.var.caller, c.req.valid("param").id)),
+  );
+
+  app.put(
+    "/records/:id/description",
+    describe({
+      summary: "Write the description of a record",
+      description: "For whoever may change the record; null empties it. It is kept encrypted.",
+      data: DescribedRecord,
+      problems: ["not_found"],
+    }),
+    rateLimited(deps, DESCRIPTION_LIMIT),
+    validate("param", RecordParams),
+    validate("json", DescriptionBody, { maxBytes: MAX_DESCRIPTION_BYTES }),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { description } = c.req.valid("json");
+      return ok(c, await writeDescription(deps, c.var.caller, id, description));
+    },
+  );
+
+  app.post(
+    "/records/descriptions/read",
+    describe({
+      summary: "Read the descriptions of records",
+      description:
+        "Records whose contents the caller may not see, or has not opened by their share, are left " +
+        "out. A record of somebody else is in that patient's access log.",
+      data: z.array(RecordDescription),
+    }),
+    rateLimited(deps, DESCRIPTION_LIMIT),
+    validate("json", ReadDescriptionsBody),
+    async (c) => ok(c, await readDescriptions(deps, c.var.caller, c.req.valid("json").record_ids)),
   );
 
   app.post(

@@ -18,6 +18,32 @@ export const RecordParams = z.strictObject({ id: z.guid() });
 /** Of routes that take no body; `{}` is fine. */
 export const EmptyBody = z.strictObject({});
 
+const MAX_DESCRIPTION_LENGTH = 20_000;
+/** Largest body of `PUT /records/:id/description`: every character may be written as `\uXXXX\uXXXX`. */
+export const MAX_DESCRIPTION_BYTES = 256 * 1024;
+const DESCRIPTION_RULE = `Must have 1 to ${MAX_DESCRIPTION_LENGTH} characters`;
+
+/** Body of `PUT /records/:id/description`; null empties it. */
+export const DescriptionBody = z.strictObject({
+  // Counted as the database counts: by code points.
+  description: z.string().min(1, DESCRIPTION_RULE).refine(
+    (text) => [...text].length <= MAX_DESCRIPTION_LENGTH,
+    DESCRIPTION_RULE,
+  ).nullable(),
+});
+
+export const DescribedRecord = z.strictObject({ record_id: z.guid() });
+
+/** Body of `POST /records/descriptions/read`. */
+export const ReadDescriptionsBody = z.strictObject({
+  record_ids: z.array(z.guid()).min(1).max(100),
+});
+
+export const RecordDescription = z.strictObject({
+  record_id: z.guid(),
+  description: z.string().nullable(),
+});
+
 const AnnouncedFile = z.strictObject({
   file_name: z.string().min(1).max(255).regex(
     /^[^/\\\p{Cc}]+$/u,

@@ -1,0 +1,164 @@
+// Encrypted fields: a text sealed for one column of one row, under the key of the patient it is
+// about. What the database holds is `v1.<data key id>.<base64 of nonce, ciphertext and tag>`.
+
+import { KEY_BYTES, type KeyRing } from "./key_ring.ts";
+
+/** Columns that hold sealed texts. */
+export type SealedColumn =
+  | "patients.phone"
+  | "patients.address"
+  | "patients.insurance_policy_number"
+  | "patients.emergency_contact_phone"
+  | "medical_record_contents.description";
+
+/** Where a text belongs. It opens nowhere else, which keeps values from being moved. */
+export interface Place {
+  column: SealedColumn;
+  /** Primary key of the row: of the patient, or of the record. */
+  row_id: string;
+}
+
+/** A patient's data key as the database gives it. */
+export interface StoredKey {
+  data_key_id: string;
+  key_id: string;
+  key_version: number;
+  /** Hexadecimal; null when the key has been erased, and with it what it sealed. */
+  wrapped_key: string | null;
+}
+
+/** Seals and opens fields. */
+export interface FieldVault {
+  /** Seals a text under a key of the patient. */
+  seal(patientId: string, key: StoredKey, place: Place, text: string): Promise<string>;
+  /**
+   * Opens what was sealed for the place; null for null, and when the key has been erased.
+   *
+   * @param keys Every key that the patient has or had.
+   * @throws {Error} When the value was sealed for another place or patient, or has been altered.
+   */
+  open(
+    patientId: string,
+    keys: readonly StoredKey[],
+    place: Place,
+    sealed: string | null,
+  ): Promise<string | null>;
+}
+
+interface VaultOptions {
+  keyRing: KeyRing;
+  /** Clock, milliseconds since the epoch. */
+  now: () => number;
+  /** Most unwrapped keys that are kept. */
+  maxKeys?: number;
+  /** How long an unwrapped key is kept, in milliseconds. */
+  keptForMs?: number;
+}
+
+const MAX_KEYS = 1_000;
+const KEPT_FOR_MS = 5 * 60_000;
+const NONCE_BYTES = 12;
+const SEALED = /^v1\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9+/]+={0,2})$/;
+
+interface KeptKey {
+  key: Promise<CryptoKey>;
+  until_ms: number;
+}
+
+/**
+ * Makes a vault. It keeps the unwrapped keys that were used last, a few minutes each, so that a list
+ * need not ask the key ring for every row. That opens nothing: a key is used only with a value and a
+ * wrapped key that the database has just given to the caller, and one that was erased comes without;
+ * the kept ones are handles that JavaScript cannot read the bytes of.
+ */
+export function createFieldVault(
+  { keyRing, now, maxKeys = MAX_KEYS, keptForMs = KEPT_FOR_MS }: VaultOptions,
+): FieldVault {
+  // In order of last use; the first is the oldest.
+  const kept = new Map<string, KeptKey>();
+
+  async function unwrap(context: string, { key_id, key_version }: StoredKey, wrapped: string) {
+    const wrapped_key = Uint8Array.fromHex(wrapped);
+    const bytes = await keyRing.unwrap({ key_id, key_version, wrapped_key }, context);
+    if (bytes.length !== KEY_BYTES) throw new Error("A data key has not 32 bytes");
+    const key = await crypto.subtle.importKey("raw", bytes, "AES-GCM", false, [
+      "encrypt",
+      "decrypt",
+    ]);
+    bytes.fill(0);
+    return key;
+  }
+
+  function keyOf(patientId: string, stored: StoredKey, wrapped: string): Promise<CryptoKey> {
+    const context = keyContext(stored.data_key_id, patientId);
+    const known = kept.get(context);
+    kept.delete(context);
+    if (known && known.until_ms > now()) {
+      kept.set(context, known);
+      return known.key;
+    }
+    const made = { key: unwrap(context, stored, wrapped), until_ms: now() + keptForMs };
+    kept.set(context, made);
+    made.key.catch(() => {
+      if (kept.get(context) === made) kept.delete(context);
+    });
+    for (const oldest of kept.keys()) {
+      if (kept.size <= maxKeys) break;
+      kept.delete(oldest);
+    }
+    return made.key;
+  }
+
+  return {
+    async seal(patientId, stored, place, text) {
+      if (stored.wrapped_key === null) throw new Error("Cannot seal under a key that was erased");
+      const iv = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+      const ciphertext = await crypto.subtle.encrypt(
+        { name: "AES-GCM", iv, additionalData: boundTo(place) },
+        await keyOf(patientId, stored, stored.wrapped_key),
+        new TextEncoder().encode(text),
+      );
+      const sealed = new Uint8Array(NONCE_BYTES + ciphertext.byteLength);
+      sealed.set(iv);
+      sealed.set(new Uint8Array(ciphertext), NONCE_BYTES);
+      return `v1.${stored.data_key_id}.${sealed.toBase64()}`;
+    },
+
+    async open(patientId, keys, place, sealed) {
+      if (sealed === null) return null;
+      const [, keyId, base64] = SEALED.exec(sealed) ?? [];
+      const stored = keys.find(({ data_key_id }) => data_key_id === keyId);
+      if (!stored || base64 === undefined) {
+        throw new Error(`${place.column} of ${place.row_id} is under no key of its patient`);
+      }
+      if (stored.wrapped_key === null) return null;
+      const key = await keyOf(patientId, stored, stored.wrapped_key);
+      const bytes = Uint8Array.fromBase64(base64);
+      try {
+        const text = await crypto.subtle.decrypt(
+          {
+            name: "AES-GCM",
+            iv: bytes.subarray(0, NONCE_BYTES),
+            additionalData: boundTo(place),
+          },
+          key,
+          bytes.subarray(NONCE_BYTES),
+        );
+        return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(text);
+      } catch (cause) {
+        throw new Error(`${place.column} of ${place.row_id} is not what was sealed there`, {
+          cause,
+        });
+      }
+    },
+  };
+}
+
+/** What a patient's data key is wrapped for. */
+export function keyContext(dataKeyId: string, patientId: string): string {
+  return `patient_fields:${dataKeyId}:${patientId}`;
+}
+
+function boundTo({ column, row_id }: Place): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`v1|${column}|${row_id}`);
+}
