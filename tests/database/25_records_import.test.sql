@@ -3,7 +3,7 @@
 -- new one whose is empty; full's lacks the country only; cyr, dev and swe have
 -- names in three scripts.
 begin;
-select plan(146);
+select plan(151);
 
 select tests.make_ward();
 select tests.make_user('rao'), tests.make_user('new'), tests.make_user('full'),
@@ -11,7 +11,8 @@ select tests.make_user('rao'), tests.make_user('new'), tests.make_user('full'),
 update public.patients set first_name = 'Ananya', last_name = 'Rao', date_of_birth = '1974-03-09'
 where id = tests.uid('rao');
 update public.patients set first_name = 'Ana', last_name = 'Luz', date_of_birth = '1980-05-06',
-  gender = 'female', phone = '555-0101', address = '1 Elm', city = 'Pune', state = 'MH',
+  gender = 'female', phone = tests.sealed('555-0101'),
+  address = tests.sealed('1 Elm'), city = 'Pune', state = 'MH',
   postal_code = '411001'
 where id = tests.uid('full');
 
@@ -235,7 +236,8 @@ select is(pg_temp.import('new', '[]',
   "gender": "female", "city": "Pune", "state": "MH", "postal_code": "411001",
   "country": "IN", "role": "admin", "medical_history": "none", "id": "x"}'
   || jsonb_build_object('phone', tests.sealed('555-0101', 'new'), 'address',
-    tests.sealed('1 Elm', 'new'), 'search_keys', jsonb_build_object('phone_national', repeat('5a', 32))),
+    tests.sealed('1 Elm', 'new'),
+    'search_keys', jsonb_build_object('phone_national', repeat('5a', 32), 'phone', null)),
   p_patient => 'new'), 'nothing', 'an empty registry row');
 select is(pg_temp.registry('new'),
   'Ana|Luz|1980-05-06|female|555-0101|1 Elm|Pune|MH|411001|IN|https://h.example P/1',
@@ -274,13 +276,33 @@ select is(pg_temp.import('rao', '[]', '{"city": "Goa", "country": "IN"}', p_pati
 select is(pg_temp.registry('rao'), 'Ananya|Rao|1974-03-09|Pune|IN|https://h.example R/1',
   'fills the country and leaves the city');
 
+select tests.make_field_key('full');
 select is(pg_temp.import('full', '[]',
   '{"first_name": "Eva", "last_name": "LUZ", "date_of_birth": "1980-05-06", "gender": "other",
-  "phone": "555-0202", "address": "2 Oak", "city": "Goa", "state": "GA", "postal_code": "403001",
-  "country": "IN"}', p_patient => 'full'), 'nothing', 'one that differs in everything it may');
+  "city": "Goa", "state": "GA", "postal_code": "403001", "country": "IN"}'
+  || jsonb_build_object('phone', tests.sealed('555-0202', 'full'), 'address',
+    tests.sealed('2 Oak', 'full'), 'search_keys', jsonb_build_object('phone', repeat('5b', 32))),
+  p_patient => 'full'), 'nothing', 'one that differs in everything it may');
 select is(pg_temp.registry('full'),
   'Ana|Luz|1980-05-06|female|555-0101|1 Elm|Pune|MH|411001|IN',
   'fills the one column that was empty, and leaves every other');
+select results_eq(
+  $$ select tests.names() ->> patient_id::text, field, digest
+    from private.patient_search_keys order by 1 $$,
+  $$ values ('New', 'phone_national', decode(repeat('5a', 32), 'hex')) $$,
+  'a patient is found by the phone that was filled in, and by none that was not'
+);
+create temp table sealed as select tests.state() as state;
+select is(pg_temp.import('cyr', '[]', jsonb_build_object('phone', phone), p_patient => 'cyr'),
+  outcome, format('a phone %s', why))
+from (values
+  ('in plaintext', '555-0101', 'PT503 unavailable'),
+  ('under no key of the patient''s', tests.sealed('555-0101', 'new'), 'PT503 unavailable')
+) as p (why, phone, outcome);
+select is(pg_temp.import('new', '[]', jsonb_build_object('address', address), p_patient => 'full'),
+  'PT404 not_found', 'an address of somebody else')
+from (values (tests.sealed('1 Elm', 'full'))) as p (address);
+select is(tests.state(), (select state from sealed), 'what is not sealed for the patient stays out');
 
 -- Names are compared by their letters, in any script.
 update public.patients as p set first_name = given.first_name, last_name = given.last_name

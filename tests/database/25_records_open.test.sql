@@ -97,8 +97,8 @@ begin
   perform tests.act_as_owner();
   update private.record_openings set opened_at = opened_at - p_ago where p_ago is not null;
   v_contents := tests.attempt(p_handle,
-    format('select description from public.medical_record_contents where record_id = tests.id(%L)',
-      p_record));
+    format('select tests.unsealed(description) from public.medical_record_contents
+      where record_id = tests.id(%L)', p_record));
   delete from private.record_openings;
   return v_contents;
 end;
@@ -141,8 +141,9 @@ exception
   when others then return sqlerrm;
 end;
 $$;
-update public.medical_record_contents set description = 'SECRET' where record_id = tests.id('Scan');
-select unalike(pg_temp.error_of(expression), '%SECRET%',
+update public.medical_record_contents set description = tests.sealed('SECRET')
+where record_id = tests.id('Scan');
+select unalike(pg_temp.error_of(expression), '%' || tests.sealed('SECRET') || '%',
   'an error on the way out does not tell what a record says: ' || expression)
 from unnest(array[
   'c.description::integer', '(to_jsonb(c) ->> ''description'')::uuid',
@@ -166,7 +167,7 @@ begin
   begin
     execute p_change;
     v_contents := tests.attempt('share_view',
-      'select description from public.medical_record_contents', p_standing);
+      'select tests.unsealed(description) from public.medical_record_contents', p_standing);
     raise exception using errcode = 'UNDO0';
   exception
     when sqlstate 'UNDO0' then return v_contents;

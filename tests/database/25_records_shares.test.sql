@@ -206,7 +206,8 @@ select is(tests.attempt('rae', $$ select title from public.medical_records where
 -- Contents, through opening it, and only by the share that it was opened by -----------------------
 
 create function pg_temp.contents_of(p_handle text) returns text language sql as $$
-  select tests.attempt(p_handle, 'select description from public.medical_record_contents')
+  select tests.attempt(p_handle,
+    'select tests.unsealed(description) from public.medical_record_contents')
 $$;
 select is(pg_temp.call('pia', pg_temp.share('Scan', 'rex')), 'done', 'a record is shared');
 select is(pg_temp.contents_of('rex'), 'nothing', 'before it is opened, a share shows no contents');
