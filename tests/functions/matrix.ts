@@ -14,6 +14,8 @@ import {
 
 /** A route and a request to it that is fine. */
 export interface Route {
+  /** POST when left out. */
+  method?: "POST" | "PUT" | "PATCH";
   path: string;
   /** Left out when the route takes none. */
   body?: object;
@@ -27,6 +29,8 @@ export interface Route {
   secretKey?: string;
 }
 
+const BODY_METHODS = ["POST", "PUT", "PATCH"];
+
 /** Whether the request touched anything behind the app. */
 function assertUntouched({ deps }: Subject) {
   assertEquals(deps.sql.statements, []);
@@ -34,23 +38,25 @@ function assertUntouched({ deps }: Subject) {
 }
 
 /**
- * Registers the matrix for each POST route of an app.
+ * Registers the matrix for each route of an app that takes a body.
  *
  * @param build Makes an app whose routes all succeed, with some dependencies replaced.
  */
 export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, routes: Route[]) {
-  Deno.test("every POST route of the app is in the matrix", () => {
+  Deno.test("every route of the app that takes a body is in the matrix", () => {
     const { app } = build();
-    const registered = app.routes.filter(({ method }) => method === "POST").map(({ path }) => path);
-    const isRegistered = (path: string) =>
+    const registered = app.routes.filter(({ method }) => BODY_METHODS.includes(method));
+    const isInMatrix = (method: string, path: string) =>
       routes.some((route) =>
-        app.router.match("POST", route.path)[0].some(([[, { path: known }]]) => known === path)
+        (route.method ?? "POST") === method &&
+        app.router.match(method, route.path)[0].some(([[, { path: known }]]) => known === path)
       );
-    assertEquals(registered.filter((path) => !isRegistered(path)), []);
+    assertEquals(registered.filter(({ method, path }) => !isInMatrix(method, path)), []);
   });
 
   for (const route of routes) {
-    const label = `POST ${route.path}`;
+    const { method = "POST" } = route;
+    const label = `${method} ${route.path}`;
     const test = (behaviour: string, run: (subject: Subject) => Promise<void>) =>
       Deno.test(`${label} ${behaviour}`, () => run(build()));
     const credentials = async (): Promise<Record<string, string>> =>
@@ -62,7 +68,7 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
       path: string,
       body?: string | Uint8Array<ArrayBuffer> | object,
       headers: Record<string, string> = {},
-    ) => await send(subject, path, body, { ...await credentials(), ...headers });
+    ) => await send(subject, path, body, { ...await credentials(), ...headers }, method);
 
     test("answers 401 unauthenticated without a token", async (subject) => {
       const headers = { authorization: "", apikey: "" };
@@ -183,7 +189,7 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
         },
       });
       const response = await subject.app.request(route.path, {
-        method: "POST",
+        method,
         headers: { ...await credentials(), "content-type": "application/json" },
         body,
       });
@@ -194,10 +200,11 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
 
     test("answers 405 method_not_allowed to another method and names its own", async (subject) => {
       const headers = await credentials();
-      for (const method of ["GET", "PUT", "PATCH", "DELETE"]) {
-        const response = await subject.app.request(route.path, { method, headers });
+      for (const other of ["GET", "POST", "PUT", "PATCH", "DELETE"]) {
+        if (other === method) continue;
+        const response = await subject.app.request(route.path, { method: other, headers });
         await assertFailure(response, 405, "method_not_allowed");
-        assertEquals(response.headers.get("allow"), "POST");
+        assertEquals(response.headers.get("allow"), method);
       }
       assertUntouched(subject);
     });

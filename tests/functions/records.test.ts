@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import type { Deps } from "../../functions/_shared/deps.ts";
 import { createApp } from "../../functions/records/routes.ts";
+import { FieldStore } from "./field_store.ts";
 import { testEveryRoute } from "./matrix.ts";
 import { sampleFile, SAMPLES, sha256 } from "../fixtures/files.ts";
 import {
@@ -64,6 +65,7 @@ const ANSWERS: Record<string, Answer> = {
     details: null,
   }],
   import_records: [],
+  ...new FieldStore(CALLER_ID).answers,
 };
 
 /** An app whose file has been uploaded; `answers` replace some of the database's. */
@@ -81,6 +83,21 @@ const WITHOUT_BODY = {
 };
 
 testEveryRoute((changes) => build(changes), [
+  {
+    method: "PUT",
+    path: `${PATH}/description`,
+    body: { description: "Clear margins" },
+    withUnknownField: { description: "Clear margins", title: "x" },
+    withWrongType: { description: ["Clear margins"] },
+    maxBytes: 256 * 1024,
+  },
+  {
+    path: "/records/descriptions/read",
+    body: { record_ids: [RECORD_ID] },
+    withUnknownField: { record_ids: [RECORD_ID], reason: "x" },
+    withWrongType: { record_ids: RECORD_ID },
+    maxBytes: 64 * 1024,
+  },
   {
     path: "/records/import",
     body: EMPTY_BUNDLE,

@@ -1,6 +1,8 @@
 // POST /records/import: what the database is told and what is answered.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { openBlindIndex } from "../../functions/_shared/blind_index.ts";
+import { createFieldVault } from "../../functions/_shared/fields.ts";
 import {
   bundleOf,
   condition,
@@ -75,6 +77,41 @@ Deno.test("POST /records/import sends patient and rows in one call and counts ou
     fhir: { resourceType: "Condition", id: "c1", code: { text: "Anaemia" }, subject: SUBJECT },
   });
   assertEquals(app.deps.sql.settingsOf(calls[0]!).role, "authenticated");
+});
+
+Deno.test("POST /records/import seals phone and address, and sends the phone's digests", async () => {
+  const app = importApp();
+  const bundle = bundleOf(patient({
+    telecom: [{ system: "phone", value: "+91 98450 00117" }],
+    address: [{ line: ["14, 3rd Cross"], city: "Pune" }],
+  }));
+  await assertSuccess(await importOf(app, bundle, `?patient_id=${PATIENT_ID}`));
+  const { sql, keyRing, now, blindIndexKey } = app.deps;
+  const calls = sql.statements.filter(({ text }) => text.includes("import_records"));
+  assertEquals(calls.length, 1);
+  const { phone, address, search_keys, ...rest } = JSON.parse(String(calls[0]!.values[2]));
+  assertEquals(rest, { source_id: "p1", city: "Pune" });
+  assertEquals(search_keys, await openBlindIndex(blindIndexKey).phone("+91 98450 00117"));
+  const kept = sql.find("keep_patient_key").values;
+  assertEquals(kept[0], PATIENT_ID);
+  const key = {
+    data_key_id: String(kept[1]),
+    key_id: String(kept[2]),
+    key_version: Number(kept[3]),
+    wrapped_key: String(kept[4]),
+  };
+  const vault = createFieldVault({ keyRing, now });
+  const open = (column: "patients.phone" | "patients.address", sealed: string) =>
+    vault.open(PATIENT_ID, [key], { column, row_id: PATIENT_ID }, sealed);
+  assertEquals(await open("patients.phone", phone), "+91 98450 00117");
+  assertEquals(await open("patients.address", address), "14, 3rd Cross");
+  assert(!JSON.stringify([sql.statements, app.deps.logged]).includes("98450"));
+});
+
+Deno.test("POST /records/import asks for no key when there is nothing to seal", async () => {
+  const app = importApp();
+  await assertSuccess(await importOf(app, bundleOf(patient(), condition())));
+  assertEquals(app.deps.sql.ended.length, 1);
 });
 
 Deno.test("POST /records/import writes for the patient and source that the query names", async () => {

@@ -242,10 +242,11 @@ export async function post(
   path: string,
   body?: string | Uint8Array<ArrayBuffer> | object,
   headers: Record<string, string> = {},
+  method: "POST" | "PUT" | "PATCH" = "POST",
 ): Promise<Response> {
   const isRaw = typeof body === "string" || body instanceof Uint8Array || body === undefined;
   return await app.request(path, {
-    method: "POST",
+    method,
     headers: {
       authorization: `Bearer ${await sign()}`,
       "content-type": "application/json",
