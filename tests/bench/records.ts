@@ -64,8 +64,8 @@ async function fill(port: number, name: string): Promise<void> {
           date '2010-01-01' + (random() * 5500)::integer, 'upload',
           md5('p' || 1 + i % 2000)::uuid
         from generate_series(0, 999999) as i;
-      insert into public.medical_record_contents (record_id, patient_id, sensitivity, description)
-        select id, patient_id, sensitivity, 'What the record says'
+      insert into public.medical_record_contents (record_id, patient_id, sensitivity)
+        select id, patient_id, sensitivity
         from public.medical_records where patient_id = md5('p5')::uuid;
       update public.medical_records set
         file_name = 'scan.pdf', file_type = 'application/pdf', file_size = 1000,

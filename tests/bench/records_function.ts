@@ -109,7 +109,7 @@ export function createDeps(url: string): Deps {
       remove: () => Promise.resolve(),
     },
     keyRing: openKeyRing(KEY_VERSIONS),
-    blindIndexKey: new Uint8Array(32),
+    blindIndexKey: new Uint8Array(32).fill(9),
     // The product's limiter at its full cost, but with a bucket that a bench does not empty.
     rateLimiter: {
       take: (key, limit, context) =>

@@ -243,10 +243,10 @@ databaseTest("a share shows contents once they are opened by it, and logged", as
   await must(
     patient.client.from("medical_record_contents").insert({
       record_id: record,
-      description: "Two planes",
+      metadata: { note: "Two planes" },
     }),
   );
-  const read = () => must(relative.client.from("medical_record_contents").select("description"));
+  const read = () => must(relative.client.from("medical_record_contents").select("metadata"));
   const open = () => relative.client.rpc("open_medical_record", { p_record_id: record });
   const timesLogged = async () =>
     (await must(patient.client.rpc("my_access_log"))).filter(({ summary }: { summary: string }) =>
@@ -256,12 +256,12 @@ databaseTest("a share shows contents once they are opened by it, and logged", as
   const p_id = await share(patient, record, relative);
   assertEquals([await read(), await timesLogged()], [[], 0]);
   await must(open());
-  assertEquals([await read(), await timesLogged()], [[{ description: "Two planes" }], 1]);
+  assertEquals([await read(), await timesLogged()], [[{ metadata: { note: "Two planes" } }], 1]);
 
   // A request that fails on the way out is no opening, and must not carry what it would have read.
   await must(patient.client.rpc("revoke_record_share", { p_id }));
   await share(patient, record, relative);
-  for (const select of ["title::integer", "description::integer"]) {
+  for (const select of ["title::integer", "metadata::integer"]) {
     const failed = await send(`/rest/v1/rpc/open_medical_record?select=${select}`, {
       method: "POST",
       token: await tokenOf(relative.client),
@@ -272,7 +272,7 @@ databaseTest("a share shows contents once they are opened by it, and logged", as
   }
   assertEquals([await read(), await timesLogged()], [[], 1]);
   await must(open());
-  assertEquals([await read(), await timesLogged()], [[{ description: "Two planes" }], 2]);
+  assertEquals([await read(), await timesLogged()], [[{ metadata: { note: "Two planes" } }], 2]);
   // Opening is the recipient's own: nobody else reads by it.
   const other = await newCaregiver();
   await share(patient, record, other);

@@ -90,7 +90,7 @@ Deno.test("POST /records/import seals phone and address, and sends the phone's d
   const calls = sql.statements.filter(({ text }) => text.includes("import_records"));
   assertEquals(calls.length, 1);
   const { phone, address, search_keys, ...rest } = JSON.parse(String(calls[0]!.values[2]));
-  assertEquals(rest, { source_id: "p1", city: "Pune" });
+  assertEquals(rest, { source_id: "p1", resource_id: "p1", city: "Pune" });
   assertEquals(search_keys, await openBlindIndex(blindIndexKey).phone("+91 98450 00117"));
   const kept = sql.find("keep_patient_key").values;
   assertEquals(kept[0], PATIENT_ID);
