@@ -42,27 +42,28 @@ comment on function private.patient_key(uuid) is
 revoke execute on function private.patient_key(uuid)
   from public, anon, authenticated, service_role;
 
-create function private.patient_keys(p_patient_id uuid)
-  returns jsonb
+create function private.patient_keys(p_patient_ids uuid[])
+  returns table (patient_id uuid, keys jsonb)
   language sql -- without settings of its own, so that it becomes part of the calling statement
   stable
 as $$
-  select coalesce(
+  select
+    k.subject_id,
     jsonb_agg(
       jsonb_build_object(
         'data_key_id', k.id, 'key_id', k.key_id, 'key_version', k.key_version,
         'wrapped_key', encode(k.wrapped_key, 'hex')
       )
-    ),
-    '[]'
-  )
+    )
   from private.data_keys as k
-  where k.subject_id = p_patient_id and k.purpose = 'patient_fields'
+  where k.subject_id = any (p_patient_ids) and k.purpose = 'patient_fields'
+  group by k.subject_id
 $$;
-comment on function private.patient_keys(uuid) is
-  'Every key that a patient''s fields have been sealed under, wrapped: an array of {data_key_id, '
-  'key_id, key_version, wrapped_key}, the last null when erased. For definer functions only.';
-revoke execute on function private.patient_keys(uuid)
+comment on function private.patient_keys(uuid[]) is
+  'Every key that patients'' fields have been sealed under, wrapped: for each patient that has one an '
+  'array of {data_key_id, key_id, key_version, wrapped_key}, the last null when erased. For definer '
+  'functions only.';
+revoke execute on function private.patient_keys(uuid[])
   from public, anon, authenticated, service_role;
 
 create function private.require_patient_key(p_patient_id uuid, p_sealed text[])
@@ -291,8 +292,9 @@ begin
   return query
     select
       p.id, p.phone, p.address, p.insurance_policy_number, p.emergency_contact_phone,
-      private.patient_keys(p.id)
+      coalesce(k.keys, '[]')
     from public.patients as p
+    left join private.patient_keys(v_patient_ids) as k on k.patient_id = p.id
     where p.id = any (v_patient_ids);
 end;
 $$;
@@ -440,6 +442,7 @@ declare
   v_sensitive constant uuid[] := array(select private.chart_patient_ids('sensitive'));
   v_opened constant uuid[] := array(select private.opened_record_ids());
   v_record_ids uuid[];
+  v_patient_ids uuid[];
 begin
   -- As in disclose_patient_fields: policies have chosen, the grounds are asked once more.
   v_record_ids := array(
@@ -462,9 +465,14 @@ begin
   )
   from public.medical_record_contents as c
   where c.record_id = any (v_record_ids) and c.patient_id <> v_caller;
+  v_patient_ids := array(
+    select distinct c.patient_id from public.medical_record_contents as c
+    where c.record_id = any (v_record_ids)
+  );
   return query
-    select c.record_id, c.patient_id, c.description, private.patient_keys(c.patient_id)
+    select c.record_id, c.patient_id, c.description, coalesce(k.keys, '[]')
     from public.medical_record_contents as c
+    left join private.patient_keys(v_patient_ids) as k on k.patient_id = c.patient_id
     where c.record_id = any (v_record_ids);
 end;
 $$;

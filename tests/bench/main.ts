@@ -3,10 +3,12 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { benchExport } from "./export.ts";
+import { benchFields } from "./fields.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
+  fields: benchFields,
   records: benchRecords,
   export: benchExport,
 };

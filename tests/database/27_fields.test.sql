@@ -119,7 +119,7 @@ cross join unnest(array[
   'update public.medical_record_contents set description = null',
   'insert into public.medical_record_contents (record_id, description) values (null, null)',
   'select private.set_search_keys(null, null)', 'select private.require_patient_key(null, null)',
-  'select private.patient_keys(null)', 'select data_key_id::text from private.patient_key(null)'
+  'select patient_id from private.patient_keys(null)', 'select data_key_id::text from private.patient_key(null)'
 ]) as statement;
 
 -- Reading ----------------------------------------------------------------------------------------
