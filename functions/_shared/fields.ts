@@ -58,6 +58,9 @@ interface VaultOptions {
 const MAX_KEYS = 1_000;
 const KEPT_FOR_MS = 5 * 60_000;
 const NONCE_BYTES = 12;
+const UTF8 = new TextEncoder();
+/** Strict, and keeps a mark at the beginning: what comes out is what went in. */
+const FROM_UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const SEALED = /^v1\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9+/]+={0,2})$/;
 
 interface KeptKey {
@@ -116,7 +119,7 @@ export function createFieldVault(
       const ciphertext = await crypto.subtle.encrypt(
         { name: "AES-GCM", iv, additionalData: boundTo(place) },
         await keyOf(patientId, stored, stored.wrapped_key),
-        new TextEncoder().encode(text),
+        UTF8.encode(text),
       );
       const sealed = new Uint8Array(NONCE_BYTES + ciphertext.byteLength);
       sealed.set(iv);
@@ -144,7 +147,7 @@ export function createFieldVault(
           key,
           bytes.subarray(NONCE_BYTES),
         );
-        return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(text);
+        return FROM_UTF8.decode(text);
       } catch (cause) {
         throw new Error(`${place.column} of ${place.row_id} is not what was sealed there`, {
           cause,
@@ -160,5 +163,5 @@ export function keyContext(dataKeyId: string, patientId: string): string {
 }
 
 function boundTo({ column, row_id }: Place): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(`v1|${column}|${row_id}`);
+  return UTF8.encode(`v1|${column}|${row_id}`);
 }

@@ -36,6 +36,7 @@ Deno.test({
         /^24 records imported$/m,
         /^1 record read by the relative$/m,
         /^20 newest records read by the doctor$/m,
+        /^\+91 98450 00117 read by the doctor$/m,
         /Ravi Verma Read a record$/m,
         /Dr Meera Iyer Opened your chart$/m,
       ]
