@@ -1,7 +1,7 @@
 -- Encrypted fields of patients: their form, who reads, finds and writes them, and what is logged. The
 -- ward stands around pia (tests.make_ward); pia and omar have a key each, and the same fields.
 begin;
-select plan(391);
+select plan(395);
 
 select tests.make_ward();
 select tests.make_field_key(u) from unnest(array['pia', 'omar']) as u;
@@ -242,6 +242,26 @@ select is(tests.state(), (select state from before), 'no attempt has changed any
 delete from private.patient_search_keys where patient_id = tests.id('pia') and field = 'phone';
 select is(pg_temp.search('doc', '44 1', '1', null), 'Pia',
   'a number that was given without country is found by any');
+
+-- Beside the grounds, the policies of the table decide: were they narrower, nothing more would come.
+alter policy patients_select_authenticated on public.patients
+  using (id = (select auth.uid()) and (select private.session_is_live()));
+select is(
+  tests.attempt(actor, $$
+    select tests.names() ->> id::text from private.read_patient_fields(array[tests.id('pia')]) $$),
+  outcome, format('under a narrower policy: %s', actor)
+)
+from (values ('pia', 'Pia'), ('doc', 'nothing')) as m (actor, outcome);
+select is(pg_temp.search(actor, null, '1', null), outcome,
+  format('found under a narrower policy: %s', actor))
+from (values ('pia', 'Pia'), ('doc', 'nothing')) as m (actor, outcome);
+alter policy patients_select_authenticated on public.patients
+  using (
+    (select private.session_is_live())
+    and (
+      id = (select auth.uid()) or id = any (array(select private.chart_patient_ids('records')))
+    )
+  );
 
 -- The trail --------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 -- around pia (tests.make_ward): Scan is shared, Genes is sensitive, Old is deleted, Note was added by
 -- doc and Letter by doc_closed; Bill is omar's. Finding, which doc added, has no contents yet.
 begin;
-select plan(150);
+select plan(152);
 
 select tests.make_ward();
 select tests.make_field_key('pia');
@@ -180,6 +180,17 @@ select is(
   'Carer: Read the description of a record, Share_Download: Read the description of a record',
   'the patient reads who did, in words'
 );
+
+-- Beside the grounds, the policies of the table decide: were they narrower, nothing more would come.
+alter policy medical_record_contents_select_authenticated on public.medical_record_contents
+  using (patient_id = (select auth.uid()) and (select private.session_is_live()));
+select is(
+  tests.attempt(actor, $$
+    select tests.unsealed(description)
+    from private.read_record_descriptions(array[tests.id('Scan')]) $$),
+  outcome, format('under a narrower policy: %s', actor)
+)
+from (values ('pia', 'Clear'), ('doc', 'nothing')) as m (actor, outcome);
 
 select * from finish();
 rollback;

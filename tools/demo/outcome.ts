@@ -53,12 +53,23 @@ export async function granted<A extends RestAnswer>(
  * @param path Path below the function, for example `import`.
  * @param body JSON text, or a value to be sent as JSON.
  */
-export async function callRecords<T>(
+export function callRecords<T>(
   client: Client,
   path: string,
   body: string | object = {},
 ): Promise<Outcome<T>> {
-  const { data, error } = await client.functions.invoke(`records/${path}`, {
+  return callFunction(client, "POST", `records/${path}`, body);
+}
+
+/** As {@link callRecords}, for any function and method; the path begins with the function's name. */
+export async function callFunction<T>(
+  client: Client,
+  method: "POST" | "PUT" | "PATCH",
+  path: string,
+  body: string | object,
+): Promise<Outcome<T>> {
+  const { data, error } = await client.functions.invoke(path, {
+    method,
     body: typeof body === "string" ? body : JSON.stringify(body),
     headers: { "content-type": "application/json" },
   });

@@ -13,7 +13,7 @@ import {
 } from "./access.ts";
 import { tellEmergency } from "./emergency.ts";
 import { Narrator, tableLines } from "./narrator.ts";
-import { callRecords, granted, outcome } from "./outcome.ts";
+import { callFunction, callRecords, granted, outcome } from "./outcome.ts";
 import { makeAdministrator, type Person, signInAgain, signUp, useSecondFactor } from "./people.ts";
 import type { RunningStack } from "./stack.ts";
 
@@ -47,6 +47,9 @@ const RULES = [
 
 const DAY_MS = 86_400_000;
 const BUCKET = "medical-records";
+/** What the patient writes into encrypted columns. */
+const PHONE = "+91 98450 00117";
+const FINDING = "No sign of spread to lungs or lymph nodes";
 
 /** Tells the story; answers whether everything went as it must. */
 export async function tellStory(input: StoryInput): Promise<boolean> {
@@ -55,6 +58,7 @@ export async function tellStory(input: StoryInput): Promise<boolean> {
   const patient = await story.patientSignsUp();
   const total = await story.patientImportsHistory(patient);
   const target = await story.patientUploadsScan(patient, total + 1);
+  await story.patientWritesWhatIsEncrypted(patient, target);
   await story.relativeSeesOneRecord(patient, target);
   await story.shareExpires(patient, target);
   const { doctor, admin } = await story.doctorIsVerified(target);
@@ -175,6 +179,26 @@ class Story {
     return target;
   }
 
+  async patientWritesWhatIsEncrypted({ client, id, name }: Person, target: Target): Promise<void> {
+    const told = this.#told;
+    told.chapter(`${name} writes a phone number and what the scan says, which are kept encrypted`);
+    told.did('invoke("identity/patient", { method: "PATCH", body: { phone } })');
+    told.allowed(
+      "the number is taken",
+      await callFunction(client, "PATCH", "identity/patient", { phone: PHONE }),
+    );
+    told.did('invoke("records/<id>/description", { method: "PUT", body: { description } })');
+    const path = `records/${target.sharedId}/description`;
+    told.allowed(
+      "so is the text",
+      await callFunction(client, "PUT", path, { description: FINDING }),
+    );
+    const { phone } = await granted(client.from("patients").select("phone").eq("id", id).single());
+    told.expect(`the database has ${phone?.slice(0, 20)}…`, phone?.startsWith("v1.") === true);
+    const past = await outcome(client.from("patients").update({ phone: PHONE }).eq("id", id));
+    told.refused("writing the column past the function", past, "403 42501");
+  }
+
   async relativeSeesOneRecord({ client, name }: Person, target: Target): Promise<void> {
     const told = this.#told;
     const relative = await signUp(this.#stack, "Vikram", "caregiver");
@@ -204,6 +228,13 @@ class Story {
       relative.client.from("medical_record_contents").select().eq("record_id", p_record_id),
     );
     told.expect("from then on he reads it, for an hour", read.length === 1);
+    told.did('Vikram: invoke("records/descriptions/read", { body: { record_ids } })');
+    const text = await callRecords<{ description: string }[]>(
+      relative.client,
+      "descriptions/read",
+      { record_ids: [p_record_id] },
+    );
+    told.expect(`it says: ${text.data?.[0]?.description}`, text.data?.[0]?.description === FINDING);
     const other = await outcome(
       relative.client.rpc("open_medical_record", { p_record_id: target.otherId }),
     );
@@ -305,6 +336,14 @@ class Story {
       doctor.client.from("patients").select("date_of_birth").eq("id", target.patientId),
     );
     told.expect(`the registry says: born on ${registry?.date_of_birth}`, registry !== undefined);
+    told.did('invoke("identity/patients/read", { body: { patient_ids } })');
+    const contact = await callFunction<{ phone: string }[]>(
+      doctor.client,
+      "POST",
+      "identity/patients/read",
+      { patient_ids: [target.patientId] },
+    );
+    told.expect(`the phone is ${contact.data?.[0]?.phone}`, contact.data?.[0]?.phone === PHONE);
     const everything = { listed: target.total, shared: true, other: true, file: true };
     await this.#look("doctor, chart open", doctor, everything, target);
     const single = await signInAgain(this.#stack, doctor);
@@ -320,6 +359,10 @@ class Story {
       client.from("medical_records").select("*").eq("patient_id", target.patientId),
     );
     told.expect(`his list has ${list.length} records`, list.length === 0);
+    const found = await callFunction<object[]>(client, "POST", "identity/patients/search", {
+      phone: PHONE,
+    });
+    told.expect("searching for the patient's number finds nobody", found.data?.length === 0);
     const opened = await outcome(
       client.rpc("open_medical_record", { p_record_id: target.sharedId }),
     );
@@ -361,6 +404,10 @@ class Story {
     told.expect(
       "so is each attempt of the stranger, as refused",
       tried.length > 0 && tried.every(({ outcome }) => outcome === "refused"),
+    );
+    told.expect(
+      "and the reading of the phone number",
+      says("Dr Meera Iyer", "treatment", "Read your contact details"),
     );
     told.did('supabase.rpc("who_can_see", { p_patient_id })');
     const viewers = await granted(client.rpc("who_can_see", { p_patient_id: id }));
