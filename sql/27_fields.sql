@@ -408,7 +408,11 @@ declare
   v_patient_id uuid;
 begin
   perform private.require_live_session();
-  v_patient_id := private.writable_record(p_record_id);
+  if private.writable_record(p_record_id) is not null then
+    -- Whoever deletes the record at this moment comes after this, or before it and is seen below.
+    perform 1 from public.medical_records as r where r.id = p_record_id for share;
+    v_patient_id := private.writable_record(p_record_id);
+  end if;
   if v_patient_id is null then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;

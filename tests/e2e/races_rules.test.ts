@@ -83,8 +83,8 @@ for (const [what, change] of Object.entries(CHANGES)) {
     const recordId = await newRecord(db, patient);
     const writes = as(patient, async (tx) => {
       await tx`
-        insert into public.medical_record_contents (record_id, description)
-        values (${recordId}, 'x')`;
+        insert into public.medical_record_contents (record_id, metadata)
+        values (${recordId}, '{}')`;
     });
 
     const [first, second] = await inOrder(db, change(patient, recordId), writes);
@@ -100,13 +100,33 @@ for (const [what, change] of Object.entries(CHANGES)) {
     assertEquals(differing.length, 0, "a copy differs from its record");
   });
 
+  raceTest(
+    `a description written while its record is ${what} never differs from it`,
+    async (db) => {
+      const [patient] = await people(db, "patient");
+      const recordId = await newRecord(db, patient);
+      const describes = as(patient, async (tx) => {
+        await tx`select private.write_record_description(${recordId}, null)`;
+      });
+
+      const [first, second] = await inOrder(db, change(patient, recordId), describes);
+
+      assertEquals([first, second], ["ok", what === "deleted" ? "PT404 not_found" : "ok"]);
+      const copies = await db`
+      select r.sensitivity = c.sensitivity and r.deleted_at is not distinct from c.deleted_at as same
+      from public.medical_records as r
+      join public.medical_record_contents as c on c.record_id = r.id where r.id = ${recordId}`;
+      assertEquals(copies.map(({ same }) => same), what === "deleted" ? [] : [true]);
+    },
+  );
+
   raceTest(`a record that is ${what} waits for its contents, and marks them`, async (db) => {
     const [patient] = await people(db, "patient");
     const recordId = await newRecord(db, patient);
     const writes = as(patient, async (tx) => {
       await tx`
-        insert into public.medical_record_contents (record_id, description)
-        values (${recordId}, 'x')`;
+        insert into public.medical_record_contents (record_id, metadata)
+        values (${recordId}, '{}')`;
     });
 
     assertEquals(await inOrder(db, writes, change(patient, recordId)), ["ok", "ok"]);

@@ -6,6 +6,7 @@ import { sampleFile } from "../fixtures/files.ts";
 import { type Fhir, ownBundleText, syntheaBundles } from "../functions/bundles.ts";
 import type { Person } from "../support/auth.ts";
 import { assertUnchanged, auditOf } from "../support/digest.ts";
+import { describe, descriptions } from "../support/fields.ts";
 import {
   databaseTest,
   must,
@@ -194,21 +195,14 @@ for (const { name, text } of bundles) {
         record_date: null,
       }]);
       assertEquals(await seenBy(relative, patient.id), [1, 0, 0]);
-      const read = () =>
-        must(
-          relative.client.from("medical_record_contents").select("description")
-            .eq("record_id", shared),
-        );
-      await must(
-        client.from("medical_record_contents").update({ description: "Chest, two planes" })
-          .eq("record_id", shared),
-      );
+      const read = () => descriptions(relative, shared);
+      await describe(patient, shared, "Chest, two planes");
       assertEquals(await read(), []);
       const opened = await must(
         relative.client.rpc("open_medical_record", { p_record_id: shared }),
       );
       assertEquals([opened.id, opened.may_download], [shared, true]);
-      assertEquals(await read(), [{ description: "Chest, two planes" }]);
+      assertEquals(await read(), ["Chest, two planes"]);
       const { url } = await mustPost(relative.client, `${shared}/download-url`);
       const { bytes } = await sampleFile("application/dicom");
       assertEquals(await (await fetch(url)).bytes(), bytes);
@@ -269,6 +263,7 @@ for (const { name, text } of bundles) {
       const refused = " and was refused: had no right to it";
       assertEquals(told.toReversed(), [
         ["Vikram", "caregiver", "share", "Read a record", true],
+        ["Vikram", "caregiver", "share", "Read the description of a record", true],
         ["Vikram", "caregiver", "share", "Downloaded a file of a record", true],
         [
           ...["Dr Meera Iyer", "patient", "treatment"],
