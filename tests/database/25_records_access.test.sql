@@ -335,7 +335,7 @@ select is(tests.attempt('pia', $$
     select concat_ws(' ', a.ground, private.writable_record(tests.id('Scan')) = tests.id('pia'))
     from private.record_access(tests.id('Scan')) as a
   $$, standing), outcome, 'grounds of the patient, ' || standing)
-from (values ('live', 'owner t'), ('signed out', 'nothing'), ('locked', 'nothing')) as s (standing,
+from (values ('live', 'owner t'), ('signed out', ''), ('locked', '')) as s (standing,
   outcome);
 select is(tests.attempt('pia', $$ select private.writable_record(tests.id('Scan')) $$,
   'signed out'), 'nothing',

@@ -113,7 +113,7 @@ create function public.touched_records() returns setof uuid language sql as $$
   update public.medical_records set record_date = record_date returning id
 $$;
 create function public.touched_contents() returns setof uuid language sql as $$
-  update public.medical_record_contents set description = description returning record_id
+  update public.medical_record_contents set metadata = metadata returning record_id
 $$;
 grant execute on function public.touched_records(), public.touched_contents() to authenticated;
 

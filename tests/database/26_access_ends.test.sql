@@ -40,13 +40,13 @@ from (values
   ('share', 'shared_record_ids', $$ select private.shared_record_ids() $$),
   ('share', 'opened_record_ids', $$ select private.opened_record_ids() $$),
   ('doc', 'update of records', $$ update public.medical_records set title = 'x' $$),
-  ('doc', 'update of contents', $$ update public.medical_record_contents set description = 'x' $$),
+  ('doc', 'update of contents', $$ update public.medical_record_contents set metadata = '{"x": 1}' $$),
   ('doc', 'insert of a record',
     $$ insert into public.medical_records (patient_id, title, record_type)
     values (tests.id('pia'), 'New', 'other') $$),
   ('doc', 'insert of contents',
-    $$ insert into public.medical_record_contents (record_id, description)
-    values (tests.id('Finding'), 'x') $$),
+    $$ insert into public.medical_record_contents (record_id, metadata)
+    values (tests.id('Finding'), '{}') $$),
   ('doc carer share', 'open_medical_record',
     $$ select id from public.open_medical_record(tests.id('Scan')) $$),
   ('doc carer share', 'download',

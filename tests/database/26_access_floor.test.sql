@@ -17,7 +17,7 @@ from (values
 ) as a (actor, mine)
 cross join (values
   ('select title from public.medical_records where patient_id = (select auth.uid())', true),
-  ($$ select replace(description, 'Contents of ', '') from public.medical_record_contents
+  ($$ select replace(tests.unsealed(description), 'Contents of ', '') from public.medical_record_contents
     where patient_id = (select auth.uid()) $$, true)
 ) as s (statement, _)
 cross join lateral (select coalesce(mine, 'nothing')) as o (outcome);

@@ -82,9 +82,9 @@ from (values
     values (tests.id('pia'), 'New', 'other') $$),
   ('a change of a record', $$ update public.medical_records set record_date = '2026-02-02'
     where id = tests.id('Note') $$),
-  ('new contents', $$ insert into public.medical_record_contents (record_id, description)
-    values (tests.id('Finding'), 'x') $$),
-  ('a change of contents', $$ update public.medical_record_contents set description = 'y'
+  ('new contents', $$ insert into public.medical_record_contents (record_id, metadata)
+    values (tests.id('Finding'), '{}') $$),
+  ('a change of contents', $$ update public.medical_record_contents set metadata = '{"y": 1}'
     where record_id = tests.id('Note') $$),
   ('an upload', $$ select private.begin_record_upload(
     tests.id('Finding'), 'f', 'text/plain', 1, repeat('a', 64)) $$)

@@ -288,7 +288,7 @@ from (values
   ('doc', $$ select id from private.read_patient_fields(array[tests.id('pia'), tests.id('pia')]) $$,
     'Doc read_contact patient Pia treatment'),
   ('carer', $$ select id from private.read_patient_fields(array[tests.id('pia'), tests.id('omar')]) $$,
-    'Carer read_contact patient Pia delegated'),
+    'Carer read_contact patient Pia delegated {"caregiver_scopes": ["records"]}'),
   ('pia', $$ select id from private.read_patient_fields(array[tests.id('pia')]) $$, 'none'),
   ('doc_closed', $$ select id from private.read_patient_fields(array[tests.id('pia')]) $$, 'none'),
   ('doc', format('select id from private.find_patients(%L)',
