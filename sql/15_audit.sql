@@ -1,6 +1,80 @@
 -- Audit: who did what to whose data, and when. Written in the transaction of the deed, append-only
 -- for everyone, partitioned by month.
--- Needs: 10_identity.sql. Policies: policies/15_audit.sql.
+-- Needs: 10_identity.sql. Policies: policies/15_audit.sql. Seals: 16_audit_seals.sql.
+
+-- Canonical form ---------------------------------------------------------------------------------
+-- What is hashed of a row. docs/audit.md tells it to those who check a log without this database.
+-- The three functions are one expression each, so that they become part of the statement that inserts.
+
+create function private.utf8(p_text text)
+  returns bytea
+  language sql
+  immutable
+as $$
+  -- convert_to() would say the same, but counts as stable, which a generated column may not call. The
+  -- cast reads backslashes as escapes, and a doubled one as itself.
+  select replace(p_text, '\', '\\')::bytea
+$$;
+comment on function private.utf8(text) is
+  'The bytes of a text in the encoding of the database, which is UTF-8.';
+
+create function private.audit_canonical(
+  p_id bigint,
+  p_occurred_at timestamptz,
+  p_actor_id uuid,
+  p_actor_role text,
+  p_session_id uuid,
+  p_action text,
+  p_resource_type text,
+  p_resource_id uuid,
+  p_patient_id uuid,
+  p_purpose text,
+  p_old_values jsonb,
+  p_new_values jsonb,
+  p_ip_address inet,
+  p_user_agent text,
+  p_request_id text,
+  p_transaction_id xid8
+)
+  returns text
+  language sql
+  immutable
+as $$
+  select json_array(
+    'audit_event/1'::text, p_id,
+    (extract(epoch from p_occurred_at at time zone 'UTC') * 1000000)::bigint,
+    p_actor_id, p_actor_role, p_session_id, p_action, p_resource_type, p_resource_id, p_patient_id,
+    p_purpose, p_old_values, p_new_values, p_ip_address, p_user_agent, p_request_id,
+    p_transaction_id::text
+    null on null returning text
+  )
+$$;
+comment on function private.audit_canonical(
+  bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text, text,
+  xid8
+) is
+  'An audit row as the text that is hashed: a JSON array of the name of this form and all columns, '
+  'occurred_at in microseconds since 1970 UTC, old and new values as jsonb writes itself.';
+
+create function private.audit_leaf(p_canonical text)
+  returns bytea
+  language sql
+  immutable
+as $$
+  select sha256('\x00'::bytea || private.utf8(p_canonical))
+$$;
+comment on function private.audit_leaf(text) is
+  'Leaf hash of RFC 6962, section 2.1: SHA-256 of a zero byte and the canonical form.';
+
+revoke execute on function
+  private.utf8(text), private.audit_leaf(text),
+  private.audit_canonical(
+    bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text,
+    text, xid8
+  )
+from public, anon, authenticated, service_role;
+
+-- Events -----------------------------------------------------------------------------------------
 
 create table public.audit_events (
   id bigint generated always as identity,
@@ -18,6 +92,13 @@ create table public.audit_events (
   ip_address inet,
   user_agent text,
   request_id text,
+  transaction_id xid8 not null default pg_current_xact_id(),
+  leaf_hash bytea not null generated always as (
+    private.audit_leaf(private.audit_canonical(
+      id, occurred_at, actor_id, actor_role, session_id, action, resource_type, resource_id,
+      patient_id, purpose, old_values, new_values, ip_address, user_agent, request_id, transaction_id
+    ))
+  ) stored,
 
   primary key (id, occurred_at),
   constraint audit_events_action_check check (action ~ '^[a-z]+(_[a-z]+)*$'),
@@ -47,10 +128,15 @@ comment on column public.audit_events.new_values is
   'patient let a caregiver see at that time.';
 comment on column public.audit_events.ip_address is 'Client''s address as the gateway gave it.';
 comment on column public.audit_events.user_agent is 'At most 200 characters.';
+comment on column public.audit_events.transaction_id is
+  'Transaction that wrote the row. Tells a row that was committed late from one that was slipped in.';
+comment on column public.audit_events.leaf_hash is
+  'Leaf of the row in the Merkle tree of its seal. Generated: nobody can give it another value.';
 
 create index audit_events_patient_id_idx
   on public.audit_events (patient_id, occurred_at desc, id desc);
 create index audit_events_actor_id_idx on public.audit_events (actor_id, occurred_at desc, id desc);
+create index audit_events_transaction_id_idx on public.audit_events (transaction_id);
 
 -- Append-only ------------------------------------------------------------------------------------
 
@@ -534,6 +620,7 @@ as $$
       when 'download_file' then 'Downloaded a file of a record'
       when 'upload_file' then 'Added a file to a record'
       when 'export_records' then 'Exported your records'
+      when 'search_audit' then 'Searched the audit trail for what concerns you'
       when 'read_contact' then 'Read your contact details'
       when 'match_contact' then 'Found you by your phone or policy number'
       when 'read_description' then 'Read the description of a record'

@@ -15,7 +15,7 @@ select results_eq(
     cross join unnest(
       array[
         'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-        'identity_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
+        'identity_worker', 'audit_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
       ]
     ) as r (name)
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -24,6 +24,9 @@ select results_eq(
   $$,
   $$
     select 'authenticated', f collate "C" from unnest(array[
+      'audit_proof(bigint)',
+      'audit_search(uuid,uuid,text,text,uuid,text,timestamp with time zone,'
+        'timestamp with time zone,integer,text)',
       'break_glass(uuid,text)',
       'close_account()',
       'close_chart(uuid)',
@@ -49,10 +52,14 @@ select results_eq(
       'set_care_scopes(uuid,text[])',
       'share_medical_record(uuid,uuid,text,timestamp with time zone)',
       'touch_last_active()',
+      'verify_audit(timestamp with time zone,timestamp with time zone)',
       'verify_doctor(uuid,boolean,text)',
       'who_can_see(uuid)',
       'why_can_see(uuid,uuid)',
       'private.added_record_ids()',
+      'private.audit_proof(bigint)',
+      'private.audit_search(uuid,uuid,text,text,uuid,text,timestamp with time zone,'
+        'timestamp with time zone,integer,bigint)',
       'private.authorize_export(uuid,timestamp with time zone,text[])',
       'private.authorize_record_download(uuid)',
       'private.begin_record_upload(uuid,text,text,bigint,text)',
@@ -108,12 +115,15 @@ select results_eq(
       'private.shared_record_ids()',
       'private.touch_last_active()',
       'private.treated_patient_ids()',
+      'private.verify_audit(timestamp with time zone,timestamp with time zone)',
       'private.verify_doctor(uuid,boolean,text)',
       'private.who_can_see(uuid)',
       'private.write_patient_fields(jsonb,jsonb)',
       'private.write_record_description(uuid,text)'
     ]) as f
     union all values
+      ('audit_worker', 'private.audit_head()'),
+      ('audit_worker', 'private.seal_audit(integer)'),
       ('identity_worker', 'private.keep_patient_key(uuid,uuid,text,integer,text)'),
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),
       ('records_worker', 'private.complete_record_upload(uuid,text)'),
@@ -132,7 +142,8 @@ select is_empty(
     from pg_proc as p
     cross join unnest(
       array[
-        'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker'
+        'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
+        'audit_worker'
       ]
     ) as r (name)
     cross join lateral tests.attempt(r.name, format(
@@ -180,7 +191,7 @@ select is_empty(
     select r.name, c.oid::regclass, verb
     from pg_class as c
     cross join unnest(array[
-      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
+      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker',
       'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
     cross join unnest(
@@ -203,7 +214,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker'
+      'identity_worker', 'audit_worker'
     ]) as r (name)
     cross join unnest(array['usage', 'select', 'update']) as verb
     where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -219,7 +230,7 @@ select results_eq(
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'supabase_auth_admin', 'supabase_storage_admin'
+      'identity_worker', 'audit_worker', 'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
   $$,
   $$ values
@@ -229,6 +240,7 @@ select results_eq(
     ('records_worker',         true,  false, false),
     ('rate_limit_worker',      true,  false, false),
     ('identity_worker',        true,  false, false),
+    ('audit_worker',           true,  false, false),
     ('supabase_auth_admin',    true,  false, false),
     ('supabase_storage_admin', false, false, false)
   $$,
@@ -246,6 +258,7 @@ select results_eq(
     from pg_roles as r where r.rolname like '%\_worker' order by 1
   $$,
   $$ values
+    ('audit_worker'::name,      false, false, false, false, false, 'postgres', false),
     ('identity_worker'::name,   false, false, false, false, false, 'postgres', false),
     ('rate_limit_worker'::name, false, false, false, false, false, 'postgres', false),
     ('records_worker'::name,    false, false, false, false, false, 'postgres', false)
@@ -257,13 +270,11 @@ select results_eq(
   $$
     select m.roleid::regrole::text, bool_or(m.inherit_option), bool_or(m.set_option)
     from pg_auth_members as m
-    where m.roleid in (
-      'records_worker'::regrole, 'rate_limit_worker'::regrole, 'identity_worker'::regrole
-    )
+    where m.roleid::regrole::text like '%\_worker'
     group by 1 order by 1
   $$,
   $$ values
-    ('identity_worker', false, true), ('rate_limit_worker', false, true),
+    ('audit_worker', false, true), ('identity_worker', false, true), ('rate_limit_worker', false, true),
     ('records_worker', false, true)
   $$,
   'postgres has a worker''s rights only while it acts as the worker'

@@ -110,9 +110,7 @@ begin
     begin -- undoes the statement
       if p_actor = 'anon' then
         perform tests.act_as_anon();
-      elsif p_actor in (
-        'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker'
-      ) then
+      elsif p_actor = 'service_role' or p_actor like '%\_worker' then
         perform tests.act_as_role(p_actor);
       else
         perform tests.act_as(v_handle, v_aal);
