@@ -22,7 +22,11 @@ export interface Caller extends RequestContext {
 }
 
 /** Roles without login, each with the grants of one job; `postgres` may act as them. */
-export type WorkerRole = "records_worker" | "rate_limit_worker" | "identity_worker";
+export type WorkerRole =
+  | "records_worker"
+  | "rate_limit_worker"
+  | "identity_worker"
+  | "audit_worker";
 
 /** A value that is sent as a parameter. JSON goes as text and is cast in the statement. */
 export type SqlValue = string | number | boolean | null;

@@ -7,6 +7,7 @@ import { type Env, readEnv } from "./env.ts";
 import { resilientFetch } from "./fetch.ts";
 import { type KeyRing, openKeyRing } from "./key_ring.ts";
 import { createLog, type Log } from "./log.ts";
+import { createQueueReceiver, type QueueKeys, type QueueReceiver } from "./queue.ts";
 import { postgresLimiter, pseudonyms, type RateLimiter, redisLimiter } from "./rate_limit.ts";
 import { createObjectStore, type ObjectStore } from "./storage.ts";
 
@@ -23,6 +24,8 @@ export interface Deps {
   /** HMAC key of the blind indexes, 32 bytes. */
   blindIndexKey: Uint8Array<ArrayBuffer>;
   rateLimiter: RateLimiter;
+  /** Tells deliveries of the queue by their signature. */
+  queue: QueueReceiver;
   /** Digest that names nobody, for keys that stand for a person. */
   pseudonym: (name: string) => Promise<string>;
   /** Web origins that may call; `*` for any. */
@@ -66,10 +69,16 @@ export function productionDeps(variables: Record<string, string>): Deps {
     keyRing: openKeyRing(env.KEY_ENCRYPTION_KEYS),
     blindIndexKey: env.BLIND_INDEX_KEY,
     rateLimiter: createLimiter(env, sql, now),
+    queue: createQueueReceiver(queueKeys(env)),
     pseudonym: pseudonyms(secretKey),
     allowedOrigins: env.ALLOWED_ORIGINS,
     publicUrl,
   };
+}
+
+function queueKeys(env: Env): QueueKeys | undefined {
+  const { QSTASH_CURRENT_SIGNING_KEY: current, QSTASH_NEXT_SIGNING_KEY: next } = env;
+  return current && next ? { current, next } : undefined;
 }
 
 function createLimiter(env: Env, sql: Sql, now: () => number): RateLimiter {

@@ -38,6 +38,23 @@ const Key = z.base64().transform((text) => Uint8Array.fromBase64(text)).refine(
   "is not 32 bytes in base64",
 );
 
+/** A private key that signs: Ed25519, or ECDSA on P-256. */
+const SigningJwk = z.union([
+  z.looseObject({
+    kty: z.literal("OKP"),
+    crv: z.literal("Ed25519"),
+    x: z.string(),
+    d: z.string(),
+  }),
+  z.looseObject({
+    kty: z.literal("EC"),
+    crv: z.literal("P-256"),
+    x: z.string(),
+    y: z.string(),
+    d: z.string(),
+  }),
+], { error: "is not a private JWK of Ed25519 or P-256" });
+
 const KeySet = z.record(z.string(), z.string().min(1));
 const SecretKeySet = z.object({ default: z.string().min(1) }).catchall(z.string().min(1));
 
@@ -65,9 +82,17 @@ const EnvSchema = z.object({
   LOG_LEVEL: optional(z.enum(["debug", "info", "warn", "error"])),
   UPSTASH_REDIS_REST_URL: optional(z.url()),
   UPSTASH_REDIS_REST_TOKEN: optional(z.string()),
+  /** Keys by which deliveries of QStash are known; without them none is accepted. */
+  QSTASH_CURRENT_SIGNING_KEY: optional(z.string()),
+  QSTASH_NEXT_SIGNING_KEY: optional(z.string()),
+  /** Signs heads of the audit trail: a private JWK. Without it none is published. */
+  AUDIT_SIGNING_KEY: optional(json(SigningJwk)),
 }).refine((env) => !env.UPSTASH_REDIS_REST_URL === !env.UPSTASH_REDIS_REST_TOKEN, {
   path: ["UPSTASH_REDIS_REST_TOKEN"],
   message: "goes together with UPSTASH_REDIS_REST_URL",
+}).refine((env) => !env.QSTASH_CURRENT_SIGNING_KEY === !env.QSTASH_NEXT_SIGNING_KEY, {
+  path: ["QSTASH_NEXT_SIGNING_KEY"],
+  message: "goes together with QSTASH_CURRENT_SIGNING_KEY",
 });
 
 export type Env = z.infer<typeof EnvSchema>;

@@ -20,6 +20,7 @@ export const PROBLEMS = {
   already_ended: { status: 409, title: "Already ended" },
   already_requested: { status: 409, title: "Already requested" },
   already_uploaded: { status: 409, title: "Already uploaded" },
+  head_conflict: { status: 409, title: "Head conflict" },
   not_sealed: { status: 409, title: "Not sealed yet" },
   review_pending: { status: 409, title: "Review pending" },
   upload_missing: { status: 409, title: "Upload missing" },

@@ -13,6 +13,8 @@ export interface ObjectStore {
   signDownload(path: string, fileName: string, seconds: number): Promise<string>;
   /** Opens the object for reading; null when there is none. */
   open(path: string): Promise<ReadableStream<Uint8Array> | null>;
+  /** Makes the object; false when there is one already, which stays as it is. */
+  create(path: string, bytes: Uint8Array<ArrayBuffer>, contentType: string): Promise<boolean>;
   /** Removes up to 1,000 objects; fine when some or all are not there. */
   remove(paths: string[]): Promise<void>;
 }
@@ -59,6 +61,12 @@ export function createObjectStore(settings: StoreSettings): ObjectStore {
       if (error) throw toFailure(error);
       return data;
     },
+    async create(path, bytes, contentType) {
+      const { error } = await files.upload(path, bytes, { contentType, upsert: false });
+      if (error && isTaken(error)) return false;
+      if (error) throw toFailure(error);
+      return true;
+    },
     async remove(paths) {
       const { error } = await files.remove(paths);
       if (error && !isAbsent(error)) throw toFailure(error);
@@ -69,6 +77,11 @@ export function createObjectStore(settings: StoreSettings): ObjectStore {
 /** Storage says 404 in the status or, in older versions, in the body of a 400. */
 function isAbsent(error: Error): boolean {
   return error instanceof StorageApiError && (error.status === 404 || error.statusCode === "404");
+}
+
+/** As for an absent object: 409 in the status or in the body. */
+function isTaken(error: Error): boolean {
+  return error instanceof StorageApiError && (error.status === 409 || error.statusCode === "409");
 }
 
 /** An answer of 4xx is a mistake of ours; everything else is Storage being down. */

@@ -47,6 +47,9 @@ function functionEnv(context: StackContext): Record<string, string> {
     // What is set outside wins: a new version of the key is tried by setting it before a start.
     KEY_ENCRYPTION_KEYS: GIVEN.KEY_ENCRYPTION_KEYS ?? context.keys.encryption,
     BLIND_INDEX_KEY: GIVEN.BLIND_INDEX_KEY ?? context.keys.blindIndex,
+    QSTASH_CURRENT_SIGNING_KEY: GIVEN.QSTASH_CURRENT_SIGNING_KEY ?? context.keys.queue.current,
+    QSTASH_NEXT_SIGNING_KEY: GIVEN.QSTASH_NEXT_SIGNING_KEY ?? context.keys.queue.next,
+    AUDIT_SIGNING_KEY: GIVEN.AUDIT_SIGNING_KEY ?? JSON.stringify(context.keys.auditSigning),
     // On a machine of one's own, pages from anywhere may be tried.
     ALLOWED_ORIGINS: GIVEN.ALLOWED_ORIGINS ?? "*",
   };

@@ -18,6 +18,10 @@ export interface LocalKeys {
   encryption: string;
   /** `BLIND_INDEX_KEY` of the functions. */
   blindIndex: string;
+  /** Private key (JWK) that signs heads of the audit trail: `AUDIT_SIGNING_KEY` of the functions. */
+  auditSigning: JsonWebKey;
+  /** Keys that sign what the queue delivers, the present one and the next. */
+  queue: { current: string; next: string };
 }
 
 /** Reads the keys below `dataDir`, or makes them; those of a kind that is new are added. */
@@ -37,23 +41,26 @@ export async function loadKeys(dataDir: string): Promise<LocalKeys> {
 }
 
 async function makeKeys(): Promise<LocalKeys> {
+  return {
+    publishable: `sb_publishable_${random(24)}`,
+    secret: `sb_secret_${random(24)}`,
+    internal: random(48),
+    signing: { ...await newSigningKey(), kid: crypto.randomUUID(), alg: "ES256" },
+    encryption: `local.v1=${base64(32)}`,
+    blindIndex: base64(32),
+    auditSigning: await newSigningKey(),
+    queue: { current: `sig_${random(24)}`, next: `sig_${random(24)}` },
+  };
+}
+
+/** A private key for ECDSA on P-256. */
+async function newSigningKey(): Promise<JsonWebKey> {
   const pair = await crypto.subtle.generateKey(
     { name: "ECDSA", namedCurve: "P-256" },
     true,
     ["sign", "verify"],
   );
-  return {
-    publishable: `sb_publishable_${random(24)}`,
-    secret: `sb_secret_${random(24)}`,
-    internal: random(48),
-    signing: {
-      ...await crypto.subtle.exportKey("jwk", pair.privateKey),
-      kid: crypto.randomUUID(),
-      alg: "ES256",
-    },
-    encryption: `local.v1=${base64(32)}`,
-    blindIndex: base64(32),
-  };
+  return await crypto.subtle.exportKey("jwk", pair.privateKey);
 }
 
 function random(bytes: number): string {

@@ -6,6 +6,7 @@ import postgres from "postgres";
 import { asCaller, type Caller, openDatabase } from "../../functions/_shared/db.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
 import { openKeyRing } from "../../functions/_shared/key_ring.ts";
+import { createQueueReceiver } from "../../functions/_shared/queue.ts";
 import { postgresLimiter, pseudonyms } from "../../functions/_shared/rate_limit.ts";
 import { createApp } from "../../functions/records/routes.ts";
 import { ISSUER, KEY_VERSIONS, PUBLIC_URL, publicJwk, sign } from "../functions/support.ts";
@@ -106,6 +107,7 @@ export function createDeps(url: string): Deps {
       signUpload: () => Promise.reject(new Error("Nothing is uploaded here")),
       signDownload: (path) => Promise.resolve(`${PUBLIC_URL}/${path}`),
       open: () => Promise.resolve(null),
+      create: () => Promise.reject(new Error("Nothing is made here")),
       remove: () => Promise.resolve(),
     },
     keyRing: openKeyRing(KEY_VERSIONS),
@@ -115,6 +117,7 @@ export function createDeps(url: string): Deps {
       take: (key, limit, context) =>
         postgresLimiter(sql).take(key, { ...limit, capacity: 1_000_000 }, context),
     },
+    queue: createQueueReceiver(undefined),
     pseudonym: pseudonyms("bench"),
     allowedOrigins: ["*"],
     publicUrl: PUBLIC_URL,

@@ -12,6 +12,7 @@ import type { ServerError } from "../../functions/_shared/database_errors.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
 import { openKeyRing } from "../../functions/_shared/key_ring.ts";
 import type { LogEntry } from "../../functions/_shared/log.ts";
+import { createQueueReceiver } from "../../functions/_shared/queue.ts";
 import { pseudonyms, type RateLimiter } from "../../functions/_shared/rate_limit.ts";
 import type { ObjectStore } from "../../functions/_shared/storage.ts";
 
@@ -30,6 +31,9 @@ export const KEY_VERSIONS = [1, 2].map((key_version) => ({
   key_version,
   key: new Uint8Array(32).fill(key_version),
 }));
+
+/** Keys of the queue. */
+export const QUEUE_KEYS = { current: "sig_current_of_tests", next: "sig_next_of_tests" };
 
 const KEY_ID = "test-key";
 const keys = await generateKeyPair("ES256", { extractable: true });
@@ -172,6 +176,13 @@ export class FakeStore implements ObjectStore {
     return bytes ? new Blob([bytes]).stream() : null;
   }
 
+  async create(path: string, bytes: Uint8Array<ArrayBuffer>) {
+    await this.#call("create", path);
+    if (this.objects.has(path)) return false;
+    this.objects.set(path, bytes);
+    return true;
+  }
+
   async remove(paths: string[]) {
     await this.#call("remove", ...paths);
     for (const path of paths) this.objects.delete(path);
@@ -220,6 +231,7 @@ export function fakeDeps(
     keyRing: openKeyRing(KEY_VERSIONS),
     blindIndexKey: new Uint8Array(32).fill(9),
     rateLimiter: NO_LIMIT,
+    queue: createQueueReceiver(QUEUE_KEYS),
     pseudonym: pseudonyms("a secret of tests"),
     allowedOrigins: ["https://app.example"],
     publicUrl: PUBLIC_URL,

@@ -1,0 +1,79 @@
+// Deliveries of the queue (QStash): who sent one is told by its signature over the raw body. A route
+// that the queue calls is public to newApp and asks here first.
+
+import { Receiver } from "@upstash/qstash";
+import type { MiddlewareHandler } from "hono";
+import type { AppEnv } from "./app.ts";
+import { verifyCaller } from "./auth.ts";
+import type { Deps } from "./deps.ts";
+import { AppError } from "./errors.ts";
+import { readBody } from "./json.ts";
+
+/** Keys of the queue's account; the next one takes over when keys are rolled. */
+export interface QueueKeys {
+  current: string;
+  next: string;
+}
+
+/** What is signed: the body as it came, and the address that it was sent to. */
+export interface Delivery {
+  signature: string;
+  body: string;
+  url: string;
+}
+
+/** Tells the queue's deliveries from everybody else's. */
+export interface QueueReceiver {
+  accepts(delivery: Delivery): Promise<boolean>;
+}
+
+/** Largest body of a delivery: ids and codes, so little. */
+const MAX_DELIVERY_BYTES = 64 * 1024;
+/** How far the clocks of the queue and of this machine may differ. */
+const CLOCK_TOLERANCE_SECONDS = 30;
+
+/** Builds a receiver; without keys it accepts nothing. */
+export function createQueueReceiver(keys: QueueKeys | undefined): QueueReceiver {
+  if (!keys) return { accepts: () => Promise.resolve(false) };
+  const receiver = new Receiver({
+    currentSigningKey: keys.current,
+    nextSigningKey: keys.next,
+    // Else a variable QSTASH_DEV would make it trust keys that everybody knows.
+    devMode: false,
+  });
+  return {
+    async accepts(delivery) {
+      try {
+        return await receiver.verify({ ...delivery, clockTolerance: CLOCK_TOLERANCE_SECONDS });
+      } catch {
+        // Whatever the library stumbles over, a signature, a claim or a missing one, is no delivery.
+        return false;
+      }
+    },
+  };
+}
+
+/**
+ * Lets through what the queue has signed, and whoever is signed in; `c.var.caller` is set for the
+ * latter only. A delivery may come more than once: what follows must bear that.
+ *
+ * Failures: `unauthenticated`.
+ */
+export function fromQueueOrCaller(deps: Deps): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const signature = c.req.header("upstash-signature");
+    if (signature === undefined) {
+      c.set("caller", { ...c.var.context, ...await verifyCaller(c.req.raw, deps.auth) });
+      return await next();
+    }
+    // A copy, as the route reads the body again.
+    const bytes = await readBody(c.req.raw.clone(), MAX_DELIVERY_BYTES);
+    const is_accepted = await deps.queue.accepts({
+      signature,
+      body: new TextDecoder().decode(bytes),
+      url: `${deps.publicUrl}/functions/v1${c.req.path}`,
+    });
+    if (!is_accepted) throw new AppError("unauthenticated", "The signature is not valid");
+    await next();
+  };
+}
