@@ -4,19 +4,6 @@
 
 -- Canonical form ---------------------------------------------------------------------------------
 -- What is hashed of a row. docs/audit.md tells it to those who check a log without this database.
--- The three functions are one expression each, so that they become part of the statement that inserts.
-
-create function private.utf8(p_text text)
-  returns bytea
-  language sql
-  immutable
-as $$
-  -- convert_to() would say the same, but counts as stable, which a generated column may not call. The
-  -- cast reads backslashes as escapes, and a doubled one as itself.
-  select replace(p_text, '\', '\\')::bytea
-$$;
-comment on function private.utf8(text) is
-  'The bytes of a text in the encoding of the database, which is UTF-8.';
 
 create function private.audit_canonical(
   p_id bigint,
@@ -56,19 +43,52 @@ comment on function private.audit_canonical(
   'An audit row as the text that is hashed: a JSON array of the name of this form and all columns, '
   'occurred_at in microseconds since 1970 UTC, old and new values as jsonb writes itself.';
 
-create function private.audit_leaf(p_canonical text)
+create function private.audit_leaf(
+  p_id bigint,
+  p_occurred_at timestamptz,
+  p_actor_id uuid,
+  p_actor_role text,
+  p_session_id uuid,
+  p_action text,
+  p_resource_type text,
+  p_resource_id uuid,
+  p_patient_id uuid,
+  p_purpose text,
+  p_old_values jsonb,
+  p_new_values jsonb,
+  p_ip_address inet,
+  p_user_agent text,
+  p_request_id text,
+  p_transaction_id xid8
+)
   returns bytea
-  language sql
-  immutable
+  language plpgsql -- not sql: that would be planned anew for every statement that inserts
+  immutable -- convert_to() counts as stable, since conversions may be replaced; UTF-8 to itself is none
+  set search_path = ''
 as $$
-  select sha256('\x00'::bytea || private.utf8(p_canonical))
+begin
+  return sha256('\x00'::bytea || convert_to(
+    private.audit_canonical(
+      p_id, p_occurred_at, p_actor_id, p_actor_role, p_session_id, p_action, p_resource_type,
+      p_resource_id, p_patient_id, p_purpose, p_old_values, p_new_values, p_ip_address,
+      p_user_agent, p_request_id, p_transaction_id
+    ),
+    'UTF8'
+  ));
+end;
 $$;
-comment on function private.audit_leaf(text) is
-  'Leaf hash of RFC 6962, section 2.1: SHA-256 of a zero byte and the canonical form.';
+comment on function private.audit_leaf(
+  bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text, text,
+  xid8
+) is
+  'Leaf hash of RFC 6962, section 2.1: SHA-256 of a zero byte and the canonical form in UTF-8.';
 
 revoke execute on function
-  private.utf8(text), private.audit_leaf(text),
   private.audit_canonical(
+    bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text,
+    text, xid8
+  ),
+  private.audit_leaf(
     bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text,
     text, xid8
   )
@@ -94,10 +114,10 @@ create table public.audit_events (
   request_id text,
   transaction_id xid8 not null default pg_current_xact_id(),
   leaf_hash bytea not null generated always as (
-    private.audit_leaf(private.audit_canonical(
+    private.audit_leaf(
       id, occurred_at, actor_id, actor_role, session_id, action, resource_type, resource_id,
       patient_id, purpose, old_values, new_values, ip_address, user_agent, request_id, transaction_id
-    ))
+    )
   ) stored,
 
   primary key (id, occurred_at),

@@ -35,6 +35,22 @@ revoke execute on function private.audit_seal_canonical(
   bigint, bigint, bigint, integer, bytea, bytea, pg_snapshot, boolean, boolean, timestamptz
 ) from public, anon, authenticated, service_role;
 
+create function private.audit_seal_hash(p_canonical text)
+  returns bytea
+  language plpgsql
+  immutable -- as private.audit_leaf
+  set search_path = ''
+as $$
+begin
+  return sha256(convert_to(p_canonical, 'UTF8'));
+end;
+$$;
+comment on function private.audit_seal_hash(text) is
+  'SHA-256 of a seal''s canonical form in UTF-8. It begins with no zero or one byte, so it is the hash '
+  'of no leaf and no node.';
+revoke execute on function private.audit_seal_hash(text)
+  from public, anon, authenticated, service_role;
+
 create table public.audit_seals (
   id bigint primary key,
   from_id bigint not null,
@@ -47,10 +63,10 @@ create table public.audit_seals (
   is_restart boolean not null,
   sealed_at timestamptz not null,
   hash bytea not null generated always as (
-    sha256(private.utf8(private.audit_seal_canonical(
+    private.audit_seal_hash(private.audit_seal_canonical(
       id, from_id, to_id, leaf_count, merkle_root, previous_hash, snapshot, is_drained, is_restart,
       sealed_at
-    )))
+    ))
   ) stored,
 
   constraint audit_seals_id_check check (id >= 1),
@@ -193,7 +209,39 @@ from public, anon, authenticated, service_role;
 
 -- Sealing ----------------------------------------------------------------------------------------
 
-create function private.seal_audit(p_max_seals integer default 64)
+create function private.snapshot_before_self()
+  returns pg_snapshot
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_snapshot constant pg_snapshot := pg_current_snapshot();
+  v_self constant xid8 := pg_current_xact_id_if_assigned();
+begin
+  if v_self is null or v_self >= pg_snapshot_xmax(v_snapshot) then
+    return v_snapshot;
+  end if;
+  return format('%s:%s:%s',
+    least(pg_snapshot_xmin(v_snapshot), v_self), pg_snapshot_xmax(v_snapshot),
+    (
+      select string_agg(x.id::text, ',' order by x.id)
+      from (select pg_snapshot_xip(v_snapshot) as id union select v_self) as x
+    )
+  )::pg_snapshot;
+end;
+$$;
+comment on function private.snapshot_before_self() is
+  'The snapshot of the calling statement, with the calling transaction among those in progress, where '
+  'a snapshot passes over it.';
+revoke execute on function private.snapshot_before_self()
+  from public, anon, authenticated, service_role;
+
+create function private.seal_audit(
+  p_max_seals integer default 64,
+  -- A proof hashes the whole tree of its seal, so a tree is kept to some tens of milliseconds.
+  p_max_leaves integer default 16384
+)
   returns table (is_busy boolean, seals integer, events bigint, is_drained boolean)
   language plpgsql
   security definer -- the worker may seal, not write seals of its own making
@@ -201,8 +249,6 @@ create function private.seal_audit(p_max_seals integer default 64)
 as $$
 #variable_conflict use_column
 declare
-  -- A proof hashes the whole tree of its seal, so a tree is kept to some tens of milliseconds.
-  v_most_leaves constant integer := 16384;
   v_last public.audit_seals;
   v_is_restart boolean;
   v_settled_before xid8;
@@ -243,19 +289,24 @@ begin
       select e.id, e.occurred_at, e.leaf_hash
       from public.audit_events as e
       where e.transaction_id >= coalesce(v_settled_before, '0'::xid8)
+        -- Of the caller's own transaction nobody knows yet whether it commits.
+        and (
+          v_is_restart
+          or pg_visible_in_snapshot(e.transaction_id, (select private.snapshot_before_self()))
+        )
         and not exists (
           select from private.audit_seal_leaves as l
           where l.event_id = e.id and l.occurred_at = e.occurred_at
         )
       order by e.id, e.occurred_at
-      limit p_max_seals * v_most_leaves + 1
+      limit p_max_seals * p_max_leaves + 1
     ), numbered as (
       select c.id, c.occurred_at, c.leaf_hash,
         row_number() over (order by c.id, c.occurred_at) - 1 as n
       from candidate as c
     )
     select
-      n / v_most_leaves as batch,
+      n / p_max_leaves as batch,
       count(*)::integer as leaf_count,
       min(id) as from_id,
       max(id) as to_id,
@@ -263,10 +314,10 @@ begin
       array_agg(occurred_at order by n) as times,
       array_agg(leaf_hash order by n) as leaves,
       string_agg(leaf_hash, ''::bytea order by n) as level,
-      pg_current_snapshot() as snapshot,
+      private.snapshot_before_self() as snapshot,
       (select count(*) from candidate) as found
     from numbered
-    group by n / v_most_leaves
+    group by n / p_max_leaves
     order by batch
   loop
     if v_batch.batch >= p_max_seals then
@@ -280,7 +331,7 @@ begin
     values (
       coalesce(v_last.id, 0) + 1, v_batch.from_id, v_batch.to_id, v_batch.leaf_count,
       private.merkle_root(v_batch.level), v_last.hash, v_batch.snapshot,
-      v_batch.found <= (v_batch.batch + 1) * v_most_leaves,
+      v_batch.found <= (v_batch.batch + 1) * p_max_leaves,
       v_is_restart, v_looked_at
     )
     returning * into v_last;
@@ -294,12 +345,12 @@ begin
   return next;
 end;
 $$;
-comment on function private.seal_audit(integer) is
-  'Seals every committed event that is in no seal yet, up to `p_max_seals` seals of 16,384 events. '
+comment on function private.seal_audit(integer, integer) is
+  'Seals every committed event that is in no seal yet, up to `p_max_seals` seals of `p_max_leaves`. '
   'Answers how many seals and events, whether none was left over, and whether another sealer was at '
   'work (then it did nothing). Nothing to seal makes no seal. Never waits, and nobody waits for it.';
-revoke execute on function private.seal_audit(integer) from public, anon, authenticated, service_role;
-grant execute on function private.seal_audit(integer) to audit_worker;
+revoke execute on function private.seal_audit(integer, integer) from public, anon, authenticated, service_role;
+grant execute on function private.seal_audit(integer, integer) to audit_worker;
 
 create function private.audit_head()
   returns table (seal_id bigint, hash text, merkle_root text, sealed_at timestamptz, canonical text)

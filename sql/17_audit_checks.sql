@@ -32,11 +32,11 @@ begin
   with leaf as (
     select l.position, l.event_id, l.occurred_at, l.leaf_hash as sealed_hash, e.id, e.leaf_hash,
       e.transaction_id,
-      private.audit_leaf(private.audit_canonical(
+      private.audit_leaf(
         e.id, e.occurred_at, e.actor_id, e.actor_role, e.session_id, e.action, e.resource_type,
         e.resource_id, e.patient_id, e.purpose, e.old_values, e.new_values, e.ip_address,
         e.user_agent, e.request_id, e.transaction_id
-      )) as hash,
+      ) as hash,
       lag(l.event_id) over w as id_before,
       row_number() over w - 1 as n
     from private.audit_seal_leaves as l
@@ -84,10 +84,10 @@ begin
 
   checked := v_leaves.checked;
   reason := case
-    when v_seal.hash <> sha256(private.utf8(private.audit_seal_canonical(
+    when v_seal.hash <> private.audit_seal_hash(private.audit_seal_canonical(
       v_seal.id, v_seal.from_id, v_seal.to_id, v_seal.leaf_count, v_seal.merkle_root,
       v_seal.previous_hash, v_seal.snapshot, v_seal.is_drained, v_seal.is_restart, v_seal.sealed_at
-    ))) then 'the hash of the seal is not that of its columns'
+    )) then 'the hash of the seal is not that of its columns'
     when v_previous.id is null and v_seal.id <> 1 then 'the seal before it is missing'
     when v_seal.previous_hash is distinct from v_previous.hash
       then 'the seal does not follow from the one before'
