@@ -78,6 +78,24 @@ Deno.test("readEnv wants address and token of Redis together", () => {
   }
 });
 
+Deno.test("readEnv wants both keys of the queue, and a private key that signs heads", () => {
+  const signing = { kty: "OKP", crv: "Ed25519", x: "eA", d: "ZA" };
+  const env = readEnv({
+    ...GOOD,
+    QSTASH_CURRENT_SIGNING_KEY: "sig_a",
+    QSTASH_NEXT_SIGNING_KEY: "sig_b",
+    AUDIT_SIGNING_KEY: JSON.stringify(signing),
+  });
+  assertEquals(env.AUDIT_SIGNING_KEY, signing);
+  const message = messageOf({ ...GOOD, QSTASH_CURRENT_SIGNING_KEY: "s3cret" });
+  assertEquals(message.includes("QSTASH_NEXT_SIGNING_KEY is not set"), true, message);
+  for (const wrong of ["s3cret", "{}", JSON.stringify({ ...signing, d: undefined })]) {
+    const message = messageOf({ ...GOOD, AUDIT_SIGNING_KEY: wrong });
+    assertEquals(message.includes("AUDIT_SIGNING_KEY is wrong"), true, message);
+    assertEquals(message.includes("s3cret"), false);
+  }
+});
+
 Deno.test("readEnv counts a variable that is set to nothing as not set", () => {
   const env = readEnv({ ...GOOD, SUPABASE_JWKS: "", PUBLIC_URL: "", UPSTASH_REDIS_REST_URL: "" });
   assertEquals([env.SUPABASE_JWKS, env.PUBLIC_URL], [undefined, undefined]);

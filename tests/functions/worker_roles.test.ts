@@ -38,6 +38,7 @@ Deno.test("only what boots reads the environment or the clock", () => {
   const readers = files.filter((path) => /\bDeno\.env\b|\bDate\.now\(/.test(textOf(path)));
   assertEquals(readers.toSorted(), [
     "functions/_shared/deps.ts",
+    "functions/audit/index.ts",
     "functions/identity/index.ts",
     "functions/records/index.ts",
   ]);
