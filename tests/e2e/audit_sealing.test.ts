@@ -11,8 +11,12 @@ import { until } from "../support/stack_process.ts";
 const WRITERS = 20;
 const TURNS = 30;
 const SEALERS = 3;
-/** By this name the connections of sealers are known. */
-const SEALER = "sealer";
+const SEALING = `do $$ begin
+  loop
+    perform private.seal_audit(64, 64);
+    commit;
+  end loop;
+end $$`;
 
 /** Events and leaves, counted; equal when each event is in one seal and nothing else is. */
 async function assertEachSealedOnce(sql: postgres.Sql, events: number) {
@@ -129,14 +133,9 @@ async function sealUntil(connect: AuditLab["connect"], isOver: () => boolean): P
   let killed = 0;
   while (!isOver()) {
     const sql = connect("postgres");
-    await sql.unsafe(`set application_name = '${SEALER}'; set role audit_worker;
-      do $$ begin
-        loop
-          perform private.seal_audit(64, 64);
-          commit;
-        end loop;
-      end $$`).catch((error) => {
-      if (error.code !== "57P01" && error.code !== "CONNECTION_CLOSED") throw error;
+    await sql.unsafe("set role audit_worker");
+    await sql.unsafe(SEALING).catch((error) => {
+      if (!["57P01", "CONNECTION_CLOSED"].includes(error.code)) throw error;
       killed++;
     });
   }
@@ -168,7 +167,7 @@ async function everybodyAtOnce({ sql, connect }: AuditLab) {
   const kill = async (own: postgres.Sql, most: number) => {
     const killed = await own`
       select pg_terminate_backend(pid) from pg_stat_activity
-      where application_name = ${SEALER} and state = 'active'
+      where query = ${SEALING} and state = 'active'
       order by random() limit ${most}`;
     return killed.length;
   };
