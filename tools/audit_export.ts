@@ -17,15 +17,15 @@ export async function* exportLog(
   { fromSeal = 1, toSeal = Number.MAX_SAFE_INTEGER }: ExportRange = {},
 ): AsyncGenerator<string> {
   yield JSON.stringify({ format: "audit_log/1" });
-  const seals = sql<{ id: string; canonical: string }[]>`
-    select s.id, private.audit_seal_canonical(
+  const seals = sql<{ id: string; from_id: string; to_id: string; canonical: string }[]>`
+    select s.id, s.from_id, s.to_id, private.audit_seal_canonical(
       s.id, s.from_id, s.to_id, s.leaf_count, s.merkle_root, s.previous_hash, s.snapshot,
       s.is_drained, s.is_restart, s.sealed_at
     ) as canonical
     from public.audit_seals as s
     where s.id between ${fromSeal} and ${toSeal}
     order by s.id`;
-  for (const { id, canonical } of await seals) {
+  for (const { id, from_id, to_id, canonical } of await seals) {
     yield JSON.stringify({ seal: canonical });
     const leaves = sql<{ canonical: string | null; leaf_hash: string }[]>`
       select encode(l.leaf_hash, 'hex') as leaf_hash,
@@ -35,7 +35,9 @@ export async function* exportLog(
           e.user_agent, e.request_id, e.transaction_id
         ) end as canonical
       from private.audit_seal_leaves as l
-      left join public.audit_events as e on e.id = l.event_id and e.occurred_at = l.occurred_at
+      left join public.audit_events as e
+        on e.id = l.event_id and e.occurred_at = l.occurred_at
+        and e.id between ${from_id} and ${to_id}
       where l.seal_id = ${id}
       order by l.position`.cursor(1000);
     for await (const rows of leaves) {

@@ -4,11 +4,13 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { benchExport } from "./export.ts";
 import { benchFields } from "./fields.ts";
+import { benchAudit } from "./audit.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
   fields: benchFields,
+  audit: benchAudit,
   records: benchRecords,
   export: benchExport,
 };
