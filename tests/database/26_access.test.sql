@@ -5,7 +5,7 @@
 -- locked accounts of each kind hold what they were given. Mine is doc's own record: a clinician may
 -- be a patient, too.
 begin;
-select plan(614);
+select plan(618);
 
 select tests.make_ward();
 select tests.make_user(u, 'doctor')
@@ -250,6 +250,23 @@ update public.chart_sessions set closed_at = now() where viewer_id = tests.id('d
 select is(pg_temp.rule('doc', 'Scan', 'list'), 't share 30 days 7 days', 'without one it is');
 update public.chart_sessions set closed_at = null, last_used_at = now()
 where viewer_id = tests.id('doc');
+delete from public.medical_record_shares where shared_with_id = tests.id('doc');
+
+-- Each purpose stands on its own kind of care, an emergency on the licence.
+select is(pg_temp.rule('doc_emergency', 'Scan', 'read'), 't emergency 00:00:00 00:15:00',
+  'an emergency needs no care');
+update public.doctors set verified_at = null where id = tests.id('doc_emergency');
+select is(pg_temp.rule('doc_emergency', 'Scan', 'read'), 'f', 'but a licence that is verified');
+update public.doctors set verified_at = now() where id = tests.id('doc_emergency');
+update public.chart_sessions set purpose = case purpose
+  when 'delegated' then 'treatment' else 'delegated' end
+where viewer_id in (tests.id('doc'), tests.id('carer'));
+select is(pg_temp.rule(viewer, 'Scan', 'read'), 'f',
+  format('a chart for a purpose of the other kind: %s', viewer))
+from unnest(array['doc', 'carer']) as viewer;
+update public.chart_sessions set purpose = case purpose
+  when 'delegated' then 'treatment' else 'delegated' end
+where viewer_id in (tests.id('doc'), tests.id('carer'));
 
 -- Only what is asked about: another patient's id opens no record, an unknown action no answer.
 select is(
