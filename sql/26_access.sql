@@ -143,6 +143,22 @@ from public, anon, authenticated, service_role;
 
 -- The caller: what the token adds -----------------------------------------------------------------
 
+create function private.clinical_account(p_claims jsonb)
+  returns table (id uuid)
+  language sql
+  stable
+as $$
+  select l.id
+  from private.live_account(p_claims) as l
+  where l.role not in ('doctor', 'admin') or p_claims ->> 'aal' = 'aal2'
+$$;
+comment on function private.clinical_account(jsonb) is
+  'The account of a token''s claims, in one row, if the token may carry a clinical right: its '
+  'session is live, the account is not locked, and a clinician or administrator has signed in with '
+  'a second factor (aal2). For definer functions only.';
+revoke execute on function private.clinical_account(jsonb)
+  from public, anon, authenticated, service_role;
+
 create function private.clinical_caller()
   returns uuid
   language plpgsql
@@ -152,16 +168,11 @@ as $$
 declare
   v_claims constant jsonb := auth.jwt();
 begin
-  return (
-    select l.id
-    from private.live_account(v_claims) as l
-    where l.role not in ('doctor', 'admin') or v_claims ->> 'aal' = 'aal2'
-  );
+  return (select a.id from private.clinical_account(v_claims) as a);
 end;
 $$;
 comment on function private.clinical_caller() is
-  'The caller, if their token may carry a clinical right: its session is live, the account is not '
-  'locked, and a clinician or administrator has signed in with a second factor (aal2). Null '
+  'The caller, if their token may carry a clinical right, as private.clinical_account says. Null '
   'otherwise, which stands on no ground. For definer functions only.';
 revoke execute on function private.clinical_caller()
   from public, anon, authenticated, service_role;
@@ -173,8 +184,10 @@ create function private.may_see_clinical_rows()
   security definer -- auth.sessions and the lock of the account are not readable by the caller
   set search_path = ''
 as $$
+declare
+  v_claims constant jsonb := auth.jwt();
 begin
-  return private.clinical_caller() is not null;
+  return exists (select 1 from private.clinical_account(v_claims));
 end;
 $$;
 comment on function private.may_see_clinical_rows() is
@@ -194,7 +207,8 @@ create function private.chart_patient_ids(p_scope text)
   set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller constant uuid := private.clinical_caller();
+  v_claims constant jsonb := auth.jwt();
+  v_caller constant uuid := (select a.id from private.clinical_account(v_claims) as a);
 begin
   return query
     select g.patient_id
@@ -217,7 +231,8 @@ create function private.treated_patient_ids()
   set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller constant uuid := private.clinical_caller();
+  v_claims constant jsonb := auth.jwt();
+  v_caller constant uuid := (select a.id from private.clinical_account(v_claims) as a);
 begin
   return query select g.patient_id from private.chart_grounds(v_caller) as g where g.scopes is null;
 end;
@@ -236,7 +251,8 @@ create function private.reachable_patient_ids()
   set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller constant uuid := private.clinical_caller();
+  v_claims constant jsonb := auth.jwt();
+  v_caller constant uuid := (select a.id from private.clinical_account(v_claims) as a);
 begin
   if v_caller is null then
     return;
@@ -266,7 +282,8 @@ create function private.shared_record_ids()
   set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller constant uuid := private.clinical_caller();
+  v_claims constant jsonb := auth.jwt();
+  v_caller constant uuid := (select a.id from private.clinical_account(v_claims) as a);
 begin
   return query select g.record_id from private.share_grounds(v_caller) as g;
 end;
@@ -284,7 +301,8 @@ create function private.opened_record_ids()
   set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller constant uuid := private.clinical_caller();
+  v_claims constant jsonb := auth.jwt();
+  v_caller constant uuid := (select a.id from private.clinical_account(v_claims) as a);
 begin
   return query
     select o.record_id
@@ -313,7 +331,8 @@ create function private.added_record_ids()
   set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_caller constant uuid := private.clinical_caller();
+  v_claims constant jsonb := auth.jwt();
+  v_caller constant uuid := (select a.id from private.clinical_account(v_claims) as a);
 begin
   return query
     select r.id
