@@ -46,7 +46,7 @@ create table public.medical_records (
   constraint medical_records_sensitivity_check check (sensitivity in ('normal', 'sensitive')),
   constraint medical_records_file_check check (
     num_nulls(file_name, file_type, file_size, file_sha256) in (0, 4)
-    and file_size between 1 and 52428800
+    and file_size between 1 and 50000000
     and file_sha256 ~ '^[0-9a-f]{64}$'
   )
 );
@@ -66,8 +66,9 @@ comment on column public.medical_records.source_url is
 comment on column public.medical_records.sensitivity is
   'sensitive: a caregiver needs the scope of that name beside records.';
 comment on column public.medical_records.file_type is 'Media type, as found in the file itself.';
-comment on column public.medical_records.file_size is 'Bytes, at most 50 MiB.';
-comment on column public.medical_records.file_sha256 is 'SHA-256 of the file, hexadecimal.';
+comment on column public.medical_records.file_size is 'Bytes before encryption, at most 50 MB.';
+comment on column public.medical_records.file_sha256 is
+  'SHA-256 of the file before encryption, hexadecimal.';
 comment on column public.medical_records.created_by is 'Who added it; null when that account is gone.';
 comment on column public.medical_records.deleted_at is
   'When the patient deleted it: from then on only the patient sees the row. Null: not deleted.';
@@ -115,6 +116,7 @@ create table public.medical_record_contents (
   description text,
   fhir jsonb,
   storage_path text,
+  data_key_id uuid references private.data_keys (id) on delete restrict,
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -125,7 +127,10 @@ create table public.medical_record_contents (
   constraint medical_record_contents_metadata_check
     check (jsonb_typeof(metadata) = 'object' and pg_column_size(metadata) <= 16384),
   constraint medical_record_contents_storage_path_check
-    check (storage_path like patient_id::text || '/' || record_id::text || '/%')
+    check (storage_path like patient_id::text || '/' || record_id::text || '/%'),
+  -- No file without a key of its own.
+  constraint medical_record_contents_data_key_check
+    check ((storage_path is null) = (data_key_id is null))
 );
 comment on table public.medical_record_contents is
   'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a '
@@ -140,9 +145,14 @@ comment on column public.medical_record_contents.description is
 comment on column public.medical_record_contents.fhir is 'The FHIR R4 resource as it was imported.';
 comment on column public.medical_record_contents.storage_path is
   'Object in the private bucket medical-records: patient/record/uuid. Null: no file.';
+comment on column public.medical_record_contents.data_key_id is
+  'Key in private.data_keys that the object is encrypted with. Null: no file.';
 comment on column public.medical_record_contents.metadata is 'The client''s own, an object of at most 16 KiB.';
 
 create index medical_record_contents_patient_id_idx on public.medical_record_contents (patient_id);
+-- A key seals one file.
+create unique index medical_record_contents_data_key_id_key
+  on public.medical_record_contents (data_key_id) where data_key_id is not null;
 
 create trigger medical_record_contents_set_updated_at
   before update on public.medical_record_contents
@@ -293,16 +303,19 @@ create table private.record_uploads (
   record_id uuid not null references public.medical_records (id) on delete cascade,
   patient_id uuid not null references public.patients (id) on delete restrict,
   storage_path text not null unique,
+  data_key_id uuid not null unique default gen_random_uuid(),
   file_name text not null,
   file_type text not null,
   file_size bigint not null,
   file_sha256 text not null,
+  ciphertext_sha256 text,
   requested_by uuid not null,
   expires_at timestamptz not null,
   completed_at timestamptz,
   object_version text,
   rejected_at timestamptz,
   swept_at timestamptz,
+  erased_at timestamptz,
   created_at timestamptz not null default now(),
 
   constraint record_uploads_file_name_check check (
@@ -314,10 +327,17 @@ create table private.record_uploads (
       'application/json'
     )
   ),
-  constraint record_uploads_file_size_check check (file_size between 1 and 52428800),
+  constraint record_uploads_file_size_check check (file_size between 1 and 50000000),
   constraint record_uploads_file_sha256_check check (file_sha256 ~ '^[0-9a-f]{64}$'),
+  constraint record_uploads_ciphertext_sha256_check check (
+    ciphertext_sha256 ~ '^[0-9a-f]{64}$'
+    and (ciphertext_sha256 is null) = (completed_at is null)
+  ),
   constraint record_uploads_outcome_check check (
-    completed_at is null or num_nonnulls(rejected_at, swept_at) = 0
+    case
+      when completed_at is null then erased_at is null
+      else rejected_at is null and (erased_at is not null or swept_at is null)
+    end
   ),
   constraint record_uploads_object_version_check
     check ((completed_at is null) = (object_version is null))
@@ -328,15 +348,25 @@ comment on table private.record_uploads is
 comment on column private.record_uploads.object_version is
   'storage.objects.version of the bytes that were checked; no other ones are handed out.';
 comment on column private.record_uploads.swept_at is
-  'When what may have been uploaded was removed, because nothing came of it. Null: not yet, or kept.';
+  'When what may have been uploaded was removed, because nothing came of it or it was erased. Null: '
+  'not yet, or kept.';
+comment on column private.record_uploads.data_key_id is
+  'Key of the file in private.data_keys. No foreign key: the announcement comes before the key, which '
+  'is made once the database has allowed it.';
+comment on column private.record_uploads.file_size is 'Bytes before encryption.';
+comment on column private.record_uploads.file_sha256 is 'SHA-256 before encryption, hexadecimal.';
+comment on column private.record_uploads.ciphertext_sha256 is
+  'SHA-256 of the object in Storage, hexadecimal; null until it is completed.';
+comment on column private.record_uploads.erased_at is
+  'When the completed file''s key was erased; null: it is the record''s file.';
 
--- A record gets one file; until then a newer announcement replaces an older one.
+-- A record has one file at a time; until then a newer announcement replaces an older one.
 create unique index record_uploads_one_completed on private.record_uploads (record_id)
-  where completed_at is not null;
+  where completed_at is not null and erased_at is null;
 create index record_uploads_record_id_idx on private.record_uploads (record_id, created_at desc);
 create index record_uploads_patient_id_idx on private.record_uploads (patient_id);
 create index record_uploads_unswept_idx on private.record_uploads (expires_at)
-  where completed_at is null and swept_at is null;
+  where (completed_at is null or erased_at is not null) and swept_at is null;
 select private.audit_table('private.record_uploads', 'record_upload', 'id', 'patient_id');
 
 create table private.patient_identifiers (
@@ -649,7 +679,12 @@ create function private.begin_record_upload(
   p_file_size bigint,
   p_file_sha256 text
 )
-  returns table (upload_id uuid, storage_path text, expires_at timestamptz)
+  returns table (
+    upload_id uuid,
+    storage_path text,
+    expires_at timestamptz,
+    data_key_id uuid
+  )
   language plpgsql
   security definer -- record_uploads is not writable by the caller
   set search_path = ''
@@ -680,23 +715,25 @@ begin
     p_file_name, p_file_type, p_file_size, p_file_sha256, v_caller, now() + interval '10 minutes'
   )
   returning * into v_upload;
-  return query select v_upload.id, v_upload.storage_path, v_upload.expires_at;
+  return query
+    select v_upload.id, v_upload.storage_path, v_upload.expires_at, v_upload.data_key_id;
 exception
   when check_violation or not_null_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'A file has a name of 1 to 255 characters, a known type, 1 to 52428800 bytes and a '
+      detail = 'A file has a name of 1 to 255 characters, a known type, 1 to 50000000 bytes and a '
         || 'SHA-256 of 64 lower-case hexadecimal digits';
 end;
 $$;
 comment on function private.begin_record_upload(uuid, text, text, bigint, text) is
-  'Announces a file for a record. Returns where to put it and until when. Errors: PT400 '
-  'invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_uploaded.';
+  'Announces a file for a record. Returns where to put it, until when, and the id for its key, which '
+  'add_record_file_key then brings. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 '
+  'not_found, PT409 already_uploaded.';
 revoke execute on function private.begin_record_upload(uuid, text, text, bigint, text)
   from public, anon, service_role;
 grant execute on function private.begin_record_upload(uuid, text, text, bigint, text)
   to authenticated;
 
-create function private.pending_record_upload(p_record_id uuid)
+create function private.pending_record_upload(p_record_id uuid, p_upload_id uuid default null)
   returns table (
     upload_id uuid,
     storage_path text,
@@ -704,6 +741,7 @@ create function private.pending_record_upload(p_record_id uuid)
     file_type text,
     file_size bigint,
     file_sha256 text,
+    ciphertext_sha256 text,
     completed_at timestamptz,
     object_version text,
     content_type text,
@@ -722,11 +760,13 @@ begin
   return query
     with announced as (
       select
-        u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.expires_at,
-        u.completed_at, u.created_at
+        u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256,
+        u.ciphertext_sha256, u.expires_at, u.completed_at, u.created_at
       from private.record_uploads as u
       where u.record_id = p_record_id
+        and (p_upload_id is null or u.id = p_upload_id)
         and u.rejected_at is null
+        and u.erased_at is null
         -- The file may lie there by then; an hour more lets a slow client still say so.
         and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
     ), newest as (
@@ -737,8 +777,9 @@ begin
     )
     -- Of announcements of the same file any may have been answered to the client: where it lies counts.
     select
-      a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256, a.completed_at,
-      o.version, o.metadata ->> 'mimetype', o.metadata ->> 'contentEncoding'
+      a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256,
+      a.ciphertext_sha256, a.completed_at, o.version, o.metadata ->> 'mimetype',
+      o.metadata ->> 'contentEncoding'
     from newest as n
     join announced as a
       on (a.file_name, a.file_type, a.file_size, a.file_sha256)
@@ -753,14 +794,19 @@ begin
   end if;
 end;
 $$;
-comment on function private.pending_record_upload(uuid) is
-  'The newest open announcement of a record, or the completed one, with what Storage has there; '
-  'object_version is null while nothing has arrived in time. Errors: PT401 unauthenticated, PT404 '
-  'not_found, PT409 upload_missing.';
-revoke execute on function private.pending_record_upload(uuid) from public, anon, service_role;
-grant execute on function private.pending_record_upload(uuid) to authenticated;
+comment on function private.pending_record_upload(uuid, uuid) is
+  'The completed announcement of a record, or its newest open one, or the one of an id, with what '
+  'Storage has there; object_version is null while nothing has arrived in time. Errors: PT401 '
+  'unauthenticated, PT404 not_found, PT409 upload_missing.';
+revoke execute on function private.pending_record_upload(uuid, uuid)
+  from public, anon, service_role;
+grant execute on function private.pending_record_upload(uuid, uuid) to authenticated;
 
-create function private.complete_record_upload(p_upload_id uuid, p_object_version text)
+create function private.complete_record_upload(
+  p_upload_id uuid,
+  p_object_version text,
+  p_ciphertext_sha256 text
+)
   returns void
   language plpgsql
   security definer -- the worker has no rights on the tables themselves
@@ -778,7 +824,7 @@ begin
   for no key update;
   select u.* into v_upload from private.record_uploads as u where u.id = p_upload_id for update;
   if not found
-    or v_upload.rejected_at is not null
+    or num_nonnulls(v_upload.rejected_at, v_upload.erased_at) > 0
     or (v_upload.completed_at is null and v_upload.expires_at <= now() - interval '1 hour')
   then
     raise exception using errcode = 'PT409', message = 'upload_missing',
@@ -799,7 +845,17 @@ begin
     raise exception using errcode = 'PT409', message = 'upload_missing',
       detail = 'The uploaded file is gone, or is not the one that was checked';
   end if;
-  update private.record_uploads as u set completed_at = now(), object_version = p_object_version
+  perform 1 from private.data_keys as k
+    where k.id = v_upload.data_key_id and k.subject_id = v_upload.record_id and k.erased_at is null
+    for share;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The key of the announced file is gone';
+  end if;
+  update private.record_uploads as u set
+    completed_at = now(),
+    object_version = p_object_version,
+    ciphertext_sha256 = p_ciphertext_sha256
   where u.id = p_upload_id;
   update public.medical_records as r set
     file_name = v_upload.file_name,
@@ -807,9 +863,11 @@ begin
     file_size = v_upload.file_size,
     file_sha256 = v_upload.file_sha256
   where r.id = v_upload.record_id;
-  insert into public.medical_record_contents as c (record_id, storage_path)
-  values (v_upload.record_id, v_upload.storage_path)
-  on conflict (record_id) do update set storage_path = excluded.storage_path;
+  insert into public.medical_record_contents as c (record_id, storage_path, data_key_id)
+  values (v_upload.record_id, v_upload.storage_path, v_upload.data_key_id)
+  on conflict (record_id) do update set
+    storage_path = excluded.storage_path,
+    data_key_id = excluded.data_key_id;
   perform private.write_audit(
     'upload_file', 'medical_record', v_upload.record_id,
     (select r.patient_id from public.medical_records as r where r.id = v_upload.record_id)
@@ -820,31 +878,39 @@ exception
       detail = 'The record has its file already';
 end;
 $$;
-comment on function private.complete_record_upload(uuid, text) is
+comment on function private.complete_record_upload(uuid, text, text) is
   'Gives a record the file of a checked upload, while its object still is the version that was read '
   'and the caller may still write the record; repeating it changes nothing. Errors: PT401 '
   'unauthenticated, PT404 not_found, PT409 already_uploaded or upload_missing.';
-revoke execute on function private.complete_record_upload(uuid, text)
+revoke execute on function private.complete_record_upload(uuid, text, text)
   from public, anon, authenticated, service_role;
-grant execute on function private.complete_record_upload(uuid, text) to records_worker;
+grant execute on function private.complete_record_upload(uuid, text, text) to records_worker;
 
 create function private.reject_record_upload(p_upload_id uuid)
   returns boolean
   language plpgsql
-  security definer -- the worker has no rights on the table itself
+  security definer -- the worker has no rights on the tables themselves
   set search_path = ''
 as $$
+declare
+  v_upload private.record_uploads;
 begin
-  update private.record_uploads as u set rejected_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null;
-  return found or exists (
-    select 1 from private.record_uploads as u where u.id = p_upload_id and u.rejected_at is not null
-  );
+  update private.record_uploads as u set rejected_at = coalesce(u.rejected_at, now())
+  where u.id = p_upload_id and u.completed_at is null
+  returning u.* into v_upload;
+  if not found then
+    return false;
+  end if;
+  -- Whatever comes to lie at its place, now or later, nobody can read.
+  update private.data_keys as k set wrapped_key = null, claimed_until = null, erased_at = now()
+  where k.id = v_upload.data_key_id and k.purpose = 'record_file' and k.erased_at is null;
+  return true;
 end;
 $$;
 comment on function private.reject_record_upload(uuid) is
-  'Closes an upload whose file was not what had been announced; repeating it changes nothing. Answers '
-  'whether it is rejected, so that nobody will take it over and its object may be removed.';
+  'Closes an upload whose file was not what had been announced, and erases its key; repeating it '
+  'changes nothing. Answers whether it is rejected, so that nobody will take it over and its object '
+  'may be removed.';
 revoke execute on function private.reject_record_upload(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function private.reject_record_upload(uuid) to records_worker;
@@ -861,27 +927,34 @@ create function private.ended_record_uploads(p_limit integer)
 as $$
   select u.id, u.storage_path
   from private.record_uploads as u
-  where u.completed_at is null and u.swept_at is null
+  where (u.completed_at is null or u.erased_at is not null) and u.swept_at is null
     and u.expires_at < now() - interval '3 hours'
   order by u.expires_at, u.id
   limit p_limit
 $$;
 comment on function private.ended_record_uploads(integer) is
-  'Uploads of which nothing came, rejected, expired or overtaken, and nothing can come any more, '
-  'oldest first: what lies there may be removed.';
+  'Uploads of which nothing came, rejected, expired or overtaken, or whose file was erased, and nothing '
+  'can come any more, oldest first: what lies there may be removed.';
 
 create function private.note_uploads_swept(p_upload_ids uuid[])
   returns void
   language sql
-  security definer -- the worker has no rights on the table itself
+  security definer -- the worker has no rights on the tables themselves
   set search_path = ''
 as $$
-  update private.record_uploads as u set swept_at = now()
-  where u.id = any (p_upload_ids) and u.completed_at is null and u.swept_at is null
-    and u.expires_at < now() - interval '3 hours'
+  with swept as (
+    update private.record_uploads as u set swept_at = now()
+    where u.id = any (p_upload_ids) and (u.completed_at is null or u.erased_at is not null)
+      and u.swept_at is null and u.expires_at < now() - interval '3 hours'
+    returning u.data_key_id
+  )
+  update private.data_keys as k set wrapped_key = null, claimed_until = null, erased_at = now()
+  from swept as s
+  where k.id = s.data_key_id and k.purpose = 'record_file' and k.erased_at is null
 $$;
 comment on function private.note_uploads_swept(uuid[]) is
-  'Notes that the objects of ended uploads have been removed; repeating it changes nothing.';
+  'Notes that the objects of ended uploads have been removed, and erases their keys; repeating it '
+  'changes nothing.';
 revoke execute on function
   private.ended_record_uploads(integer), private.note_uploads_swept(uuid[])
 from public, anon, authenticated, service_role;

@@ -44,6 +44,7 @@ function environment({ context }: Stack): Record<string, string> {
     SUPABASE_SECRET_KEY: context.keys.secret,
     SUPABASE_DB_URL: context.dbUrl,
     BL_LOCAL_ADMIN_URL: context.adminUrl,
+    BL_LOCAL_ENCRYPTION_KEYS: context.keys.encryption,
   };
 }
 

@@ -53,6 +53,7 @@ export type Database = {
           "actor_role": string;
           "id": number;
           "ip_address": unknown;
+          "leaf_hash": string;
           "new_values": Json | null;
           "occurred_at": string;
           "old_values": Json | null;
@@ -62,6 +63,7 @@ export type Database = {
           "resource_id": string | null;
           "resource_type": string;
           "session_id": string | null;
+          "transaction_id": unknown;
           "user_agent": string | null;
         };
         ComputedFields: never;
@@ -71,6 +73,7 @@ export type Database = {
           "actor_role": string;
           "id"?: never;
           "ip_address"?: unknown;
+          "leaf_hash"?: never;
           "new_values"?: Json | null;
           "occurred_at"?: string;
           "old_values"?: Json | null;
@@ -80,6 +83,7 @@ export type Database = {
           "resource_id"?: string | null;
           "resource_type": string;
           "session_id"?: string | null;
+          "transaction_id"?: unknown;
           "user_agent"?: string | null;
         };
         Update: {
@@ -88,6 +92,7 @@ export type Database = {
           "actor_role"?: string;
           "id"?: never;
           "ip_address"?: unknown;
+          "leaf_hash"?: never;
           "new_values"?: Json | null;
           "occurred_at"?: string;
           "old_values"?: Json | null;
@@ -97,7 +102,51 @@ export type Database = {
           "resource_id"?: string | null;
           "resource_type"?: string;
           "session_id"?: string | null;
+          "transaction_id"?: unknown;
           "user_agent"?: string | null;
+        };
+        Relationships: [];
+      };
+      "audit_seals": {
+        Row: {
+          "from_id": number;
+          "hash": string;
+          "id": number;
+          "is_drained": boolean;
+          "is_restart": boolean;
+          "leaf_count": number;
+          "merkle_root": string;
+          "previous_hash": string | null;
+          "sealed_at": string;
+          "snapshot": unknown;
+          "to_id": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "from_id": number;
+          "hash"?: never;
+          "id": number;
+          "is_drained": boolean;
+          "is_restart": boolean;
+          "leaf_count": number;
+          "merkle_root": string;
+          "previous_hash"?: string | null;
+          "sealed_at": string;
+          "snapshot": unknown;
+          "to_id": number;
+        };
+        Update: {
+          "from_id"?: number;
+          "hash"?: never;
+          "id"?: number;
+          "is_drained"?: boolean;
+          "is_restart"?: boolean;
+          "leaf_count"?: number;
+          "merkle_root"?: string;
+          "previous_hash"?: string | null;
+          "sealed_at"?: string;
+          "snapshot"?: unknown;
+          "to_id"?: number;
         };
         Relationships: [];
       };
@@ -175,10 +224,14 @@ export type Database = {
           "created_at": string;
           "expires_at": string;
           "id": string;
+          "last_used_at": string;
+          "objected_at": string | null;
+          "objection": string | null;
           "opened_at": string;
           "patient_id": string;
           "purpose": string;
           "reason": string | null;
+          "review_note": string | null;
           "review_outcome": string | null;
           "reviewed_at": string | null;
           "reviewed_by": string | null;
@@ -191,10 +244,14 @@ export type Database = {
           "created_at"?: string;
           "expires_at": string;
           "id"?: string;
+          "last_used_at"?: string;
+          "objected_at"?: string | null;
+          "objection"?: string | null;
           "opened_at"?: string;
           "patient_id": string;
           "purpose": string;
           "reason"?: string | null;
+          "review_note"?: string | null;
           "review_outcome"?: string | null;
           "reviewed_at"?: string | null;
           "reviewed_by"?: string | null;
@@ -206,10 +263,14 @@ export type Database = {
           "created_at"?: string;
           "expires_at"?: string;
           "id"?: string;
+          "last_used_at"?: string;
+          "objected_at"?: string | null;
+          "objection"?: string | null;
           "opened_at"?: string;
           "patient_id"?: string;
           "purpose"?: string;
           "reason"?: string | null;
+          "review_note"?: string | null;
           "review_outcome"?: string | null;
           "reviewed_at"?: string | null;
           "reviewed_by"?: string | null;
@@ -495,6 +556,51 @@ export type Database = {
           },
         ];
       };
+      "notifications": {
+        Row: {
+          "body": string;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "id": string;
+          "kind": string;
+          "read_at": string | null;
+          "title": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "body": string;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "id"?: string;
+          "kind": string;
+          "read_at"?: string | null;
+          "title": string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "body"?: string;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "id"?: string;
+          "kind"?: string;
+          "read_at"?: string | null;
+          "title"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "notifications_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "patients": {
         Row: {
           "address": string | null;
@@ -676,11 +782,88 @@ export type Database = {
       };
     };
     Functions: {
+      "audit_proof": {
+        Args: { "p_event_id": number };
+        Returns: {
+          "event_id": number;
+          "hash": string;
+          "leaf_hash": string;
+          "merkle_root": string;
+          "path": (string)[];
+          "position": number;
+          "previous_hash": string;
+          "seal_canonical": string;
+          "seal_id": number;
+          "sealed_at": string;
+          "tree_size": number;
+        }[];
+      };
+      "audit_search": {
+        Args: {
+          "p_action"?: string;
+          "p_actor_id"?: string;
+          "p_cursor"?: string;
+          "p_from"?: string;
+          "p_limit"?: number;
+          "p_patient_id"?: string;
+          "p_request_id"?: string;
+          "p_resource_id"?: string;
+          "p_resource_type"?: string;
+          "p_to"?: string;
+        };
+        Returns: {
+          "action": string;
+          "actor_id": string;
+          "actor_role": string;
+          "cursor": string;
+          "id": number;
+          "occurred_at": string;
+          "patient_id": string;
+          "purpose": string;
+          "request_id": string;
+          "resource_id": string;
+          "resource_type": string;
+          "session_id": string;
+        }[];
+      };
+      "break_glass": {
+        Args: { "p_patient_id": string; "p_reason": string };
+        Returns: Database["public"]["CompositeTypes"]["opened_chart"];
+        SetofOptions: {
+          from: "*";
+          to: "opened_chart";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
       "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
       "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
       "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
+      "list_emergency_accesses": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "actions": number;
+          "cursor": string;
+          "ended_at": string;
+          "id": string;
+          "objected_at": string;
+          "objection": string;
+          "opened_at": string;
+          "patient_id": string;
+          "patient_name": string;
+          "reason": string;
+          "review_note": string;
+          "review_outcome": string;
+          "reviewed_at": string;
+          "reviewed_by": string;
+          "viewer_id": string;
+          "viewer_name": string;
+        }[];
+      };
+      "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: number };
+      "mark_notification_read": { Args: { "p_id": string }; Returns: undefined };
       "my_access_log": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -690,36 +873,40 @@ export type Database = {
           "actor_role": string;
           "cursor": string;
           "id": number;
+          "is_emergency": boolean;
           "occurred_at": string;
+          "outcome": string;
           "purpose": string;
+          "reason": string;
           "resource_id": string;
           "resource_type": string;
+          "scopes": (string)[];
           "summary": string;
         }[];
       };
+      "object_to_emergency_access": {
+        Args: { "p_id": string; "p_note": string };
+        Returns: undefined;
+      };
       "open_chart": {
         Args: { "p_patient_id": string; "p_purpose": string };
-        Returns: {
-          "expires_at": string;
-          "id": string;
-        }[];
+        Returns: Database["public"]["CompositeTypes"]["opened_chart"];
+        SetofOptions: {
+          from: "*";
+          to: "opened_chart";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "open_medical_record": {
         Args: { "p_record_id": string };
-        Returns: {
-          "file_name": string;
-          "file_sha256": string;
-          "file_size": number;
-          "file_type": string;
-          "id": string;
-          "may_download": boolean;
-          "patient_id": string;
-          "record_date": string;
-          "record_type": string;
-          "sensitivity": string;
-          "source": string;
-          "title": string;
-        }[];
+        Returns: Database["public"]["CompositeTypes"]["opened_record"];
+        SetofOptions: {
+          from: "*";
+          to: "opened_record";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "request_care": {
         Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
@@ -734,6 +921,10 @@ export type Database = {
         Returns: undefined;
       };
       "restore_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "review_emergency_access": {
+        Args: { "p_id": string; "p_note": string; "p_outcome": string };
+        Returns: undefined;
+      };
       "revoke_account_grant": {
         Args: { "p_grant": string; "p_user_id": string };
         Returns: undefined;
@@ -766,6 +957,16 @@ export type Database = {
         Returns: string;
       };
       "touch_last_active": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "verify_audit": {
+        Args: { "p_from"?: string; "p_to"?: string };
+        Returns: {
+          "checked": number;
+          "first_bad_id": number;
+          "first_bad_seal_id": number;
+          "ok": boolean;
+          "reason": string;
+        }[];
+      };
       "verify_doctor": {
         Args: { "p_approve": boolean; "p_reason"?: string; "p_user_id": string };
         Returns: undefined;
@@ -796,7 +997,32 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
-      [_ in never]: never;
+      "opened_chart": {
+        "id": string | null;
+        "expires_at": string | null;
+        "code": string | null;
+        "message": string | null;
+        "details": string | null;
+        "hint": string | null;
+      };
+      "opened_record": {
+        "id": string | null;
+        "patient_id": string | null;
+        "title": string | null;
+        "record_type": string | null;
+        "record_date": string | null;
+        "source": string | null;
+        "sensitivity": string | null;
+        "file_name": string | null;
+        "file_type": string | null;
+        "file_size": number | null;
+        "file_sha256": string | null;
+        "may_download": boolean | null;
+        "code": string | null;
+        "message": string | null;
+        "details": string | null;
+        "hint": string | null;
+      };
     };
   };
 };

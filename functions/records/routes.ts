@@ -16,10 +16,12 @@ import { exportRecords, RunningExports } from "./export_records.ts";
 import { BundleBody } from "./fhir_bundle.ts";
 import { importBundle, MAX_BUNDLE_BYTES } from "./import_bundle.ts";
 import {
+  CompleteUploadBody,
   DescribedRecord,
   DescriptionBody,
   DownloadAddress,
   EmptyBody,
+  ErasedFile,
   ExportedBundle,
   ExportQuery,
   ImportQuery,
@@ -34,7 +36,7 @@ import {
   UploadAddress,
 } from "./schemas.ts";
 import { sweepUploads } from "./sweep.ts";
-import { finishUpload, startUpload } from "./uploads.ts";
+import { eraseFile, finishUpload, startUpload } from "./uploads.ts";
 
 const DOCUMENT_PATH = "/records/openapi.json";
 const SWEEP_PATH = "/records/sweep";
@@ -100,7 +102,8 @@ export function createApp(productDeps: Deps): Hono<AppEnv> {
   app.post(
     "/records/:id/upload-url",
     describe({
-      summary: "Announce a file and get an address to upload it to",
+      summary: "Announce a file, get its key and an address to upload it to",
+      description: "The client encrypts the file with the key before it uploads it.",
       data: UploadAddress,
       problems: ["not_found", "already_uploaded"],
     }),
@@ -116,22 +119,24 @@ export function createApp(productDeps: Deps): Hono<AppEnv> {
     describe({
       summary: "Take over the uploaded file when it is what was announced",
       description:
-        "A file that differs in size, SHA-256 or type, or was uploaded with another Content-Type " +
-        "or a Content-Encoding, is removed, and has to be announced and uploaded again. One that " +
-        "arrived after expires_at counts as missing. Completing twice answers the same.",
+        "A file that differs in size, SHA-256 or type, that its key does not open, or that was " +
+        "uploaded with another Content-Type or a Content-Encoding, is removed, and has to be " +
+        "announced and uploaded again. One that arrived after expires_at counts as missing. " +
+        "Completing twice answers the same.",
       data: RecordFile,
       problems: ["not_found", "already_uploaded", "upload_missing", "file_mismatch"],
     }),
     rateLimited(deps, FILE_LIMIT),
     validate("param", RecordParams),
-    validate("json", EmptyBody),
-    async (c) => ok(c, await finishUpload(deps, c.var.caller, c.req.valid("param").id)),
+    validate("json", CompleteUploadBody),
+    async (c) =>
+      ok(c, await finishUpload(deps, c.var.caller, c.req.valid("param").id, c.req.valid("json"))),
   );
 
   app.post(
     "/records/:id/download-url",
     describe({
-      summary: "Get an address that gives the file for 60 seconds",
+      summary: "Get the key of the file and an address that gives it, encrypted, for 60 seconds",
       description: "Needs the right to download; every answer is in the patient's access log.",
       data: DownloadAddress,
       problems: ["not_found", "forbidden"],
@@ -188,6 +193,21 @@ export function createApp(productDeps: Deps): Hono<AppEnv> {
     rateLimited(deps, SWEEP_LIMIT),
     validate("json", EmptyBody),
     async (c) => ok(c, await sweepUploads(deps, c.var.context)),
+  );
+
+  app.delete(
+    "/records/:id/file",
+    describe({
+      summary: "Erase the file of a record for ever",
+      description:
+        "For the patient, of a file that the patient has uploaded: its key is destroyed, then the " +
+        "file. The record stays, and may get another file. Repeating it answers the same.",
+      data: ErasedFile,
+      problems: ["not_found", "forbidden"],
+    }),
+    rateLimited(deps, FILE_LIMIT),
+    validate("param", RecordParams),
+    async (c) => ok(c, await eraseFile(deps, c.var.caller, c.req.valid("param").id)),
   );
 
   app.get(

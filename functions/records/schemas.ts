@@ -6,8 +6,8 @@ import { FILE_TYPES, isFileType } from "./file_type.ts";
 import { MAX_LISTED_ERRORS } from "./import_bundle.ts";
 import { SOURCE_SYSTEM } from "./import_plan.ts";
 
-/** Largest file, in bytes: 50 MiB. */
-export const MAX_FILE_BYTES = 50 * 1024 * 1024;
+/** Largest file before encryption, in bytes: 50 MB. Sealed, it still fits an object of 50 MiB. */
+export const MAX_FILE_BYTES = 50_000_000;
 
 const Count = z.int().min(0);
 const Counts = z.record(z.string(), Count);
@@ -44,32 +44,56 @@ export const RecordDescription = z.strictObject({
   description: z.string().nullable(),
 });
 
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, "Must be 64 lower-case hexadecimal digits");
+
 const AnnouncedFile = z.strictObject({
   file_name: z.string().min(1).max(255).regex(
     /^[^/\\\p{Cc}]+$/u,
     "Must be a name without slashes and control characters",
   ),
   file_type: FileTypeName,
-  file_size: z.int().min(1).max(MAX_FILE_BYTES),
-  file_sha256: z.string().regex(/^[0-9a-f]{64}$/, "Must be 64 lower-case hexadecimal digits"),
+  file_size: z.int().min(1).max(MAX_FILE_BYTES).meta({ description: "Bytes before encryption" }),
+  file_sha256: Sha256.meta({ description: "SHA-256 before encryption" }),
 });
 
 /** Body of `POST /records/:id/upload-url`. */
 export const StartUploadBody = AnnouncedFile;
 
+const FileEncryption = z.strictObject({
+  format: z.literal("blf1").meta({ description: "docs/file-encryption.md" }),
+  key: z.base64().meta({ description: "AES-256 key of this file alone, 32 bytes" }),
+  key_id: z.guid(),
+}).meta({ id: "FileEncryption" });
+
+/** Body of `POST /records/:id/complete`. */
+export const CompleteUploadBody = z.strictObject({
+  ciphertext_sha256: Sha256.meta({ description: "SHA-256 of the encrypted file, as uploaded" }),
+  upload_id: z.guid().optional().meta({ description: "The newest announcement when left out" }),
+});
+
 export const UploadAddress = z.strictObject({
   upload_id: z.guid(),
-  url: z.url().meta({ description: "Takes one PUT of the file, until expires_at" }),
+  url: z.url().meta({
+    description:
+      "Takes one PUT of the encrypted file as application/octet-stream, until expires_at",
+  }),
   token: z.string().meta({ description: "For uploadToSignedUrl of the client library" }),
   path: z.string(),
   expires_at: z.iso.datetime(),
+  encryption: FileEncryption,
 });
 
 export const RecordFile = AnnouncedFile.extend({ record_id: z.guid() });
 
 export const DownloadAddress = AnnouncedFile.extend({
-  url: z.url().meta({ description: "Gives the file, for 60 seconds" }),
+  url: z.url().meta({ description: "Gives the encrypted file, for 60 seconds" }),
   expires_at: z.iso.datetime(),
+  encryption: FileEncryption,
+});
+
+export const ErasedFile = z.strictObject({
+  record_id: z.guid(),
+  erased_at: z.iso.datetime(),
 });
 
 export const SweepResult = z.strictObject({

@@ -11,6 +11,7 @@ import type { Deps } from "../../functions/_shared/deps.ts";
 import { ok } from "../../functions/_shared/envelope.ts";
 import { createFieldVault, keyContext } from "../../functions/_shared/fields.ts";
 import { newDataKey, openKeyRing } from "../../functions/_shared/key_ring.ts";
+import { createQueueReceiver } from "../../functions/_shared/queue.ts";
 import { postgresLimiter, pseudonyms, rateLimited } from "../../functions/_shared/rate_limit.ts";
 import { validate } from "../../functions/_shared/validate.ts";
 import { createApp } from "../../functions/identity/routes.ts";
@@ -196,6 +197,7 @@ function createDeps(url: string): Deps {
       take: (key, limit, context) =>
         postgresLimiter(sql).take(key, { ...limit, capacity: 1_000_000 }, context),
     },
+    queue: createQueueReceiver(undefined),
     pseudonym: pseudonyms("bench"),
     allowedOrigins: ["*"],
     publicUrl: PUBLIC_URL,

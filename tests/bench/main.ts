@@ -5,6 +5,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { benchExport } from "./export.ts";
 import { benchFields } from "./fields.ts";
 import { benchAudit } from "./audit.ts";
+import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchRecords } from "./records.ts";
 
@@ -13,6 +14,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   audit: benchAudit,
   records: benchRecords,
   export: benchExport,
+  files: benchFiles,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });

@@ -72,12 +72,14 @@ async function fill(port: number, name: string): Promise<void> {
         file_sha256 = repeat('a', 64)
         where patient_id = md5('p5')::uuid;
       update public.medical_record_contents set
-        storage_path = patient_id || '/' || record_id || '/' || gen_random_uuid();
+        storage_path = patient_id || '/' || record_id || '/' || gen_random_uuid(),
+        -- The bench of downloads brings the key of the one that it downloads.
+        data_key_id = gen_random_uuid();
       insert into private.record_uploads
         (record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256,
-          requested_by, expires_at, completed_at, object_version)
+          requested_by, expires_at, completed_at, object_version, ciphertext_sha256, data_key_id)
         select record_id, patient_id, storage_path, 'scan.pdf', 'application/pdf', 1000,
-          repeat('a', 64), patient_id, now(), now(), 'v1'
+          repeat('a', 64), patient_id, now(), now(), 'v1', repeat('c', 64), data_key_id
         from public.medical_record_contents;
       insert into storage.objects (bucket_id, name, version)
         select 'medical-records', storage_path, 'v1' from public.medical_record_contents;

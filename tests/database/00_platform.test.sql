@@ -15,7 +15,7 @@ select results_eq(
     cross join unnest(
       array[
         'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-        'identity_worker', 'audit_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
+        'identity_worker', 'audit_worker', 'keys_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
       ]
     ) as r (name)
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -71,6 +71,7 @@ select results_eq(
       'private.disclose_patient_fields(uuid[])',
       'private.disclose_record_descriptions(uuid[])',
       'private.end_care(uuid,text)',
+      'private.erase_record_file(uuid)',
       'private.export_grounds(uuid)',
       'private.field_key_for_patient(uuid)',
       'private.field_key_for_record(uuid)',
@@ -93,7 +94,7 @@ select results_eq(
       'private.open_chart(uuid,text)',
       'private.open_medical_record(uuid)',
       'private.opened_record_ids()',
-      'private.pending_record_upload(uuid)',
+      'private.pending_record_upload(uuid,uuid)',
       'private.reachable_patient_ids()',
       'private.read_cursor(text,text[])',
       'private.read_patient_fields(uuid[])',
@@ -126,10 +127,15 @@ select results_eq(
       ('audit_worker', 'private.seal_audit(integer,integer)'),
       ('identity_worker', 'private.keep_patient_key(uuid,uuid,text,integer,text)'),
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),
-      ('records_worker', 'private.complete_record_upload(uuid,text)'),
+      ('records_worker', 'private.add_record_file_key(uuid,text,integer,text)'),
+      ('records_worker', 'private.complete_record_upload(uuid,text,text)'),
       ('records_worker', 'private.ended_record_uploads(integer)'),
       ('records_worker', 'private.note_uploads_swept(uuid[])'),
+      ('records_worker', 'private.record_file_key(uuid,text)'),
       ('records_worker', 'private.reject_record_upload(uuid)'),
+      ('keys_worker', 'private.claim_data_keys(integer,integer,integer)'),
+      ('keys_worker', 'private.key_status()'),
+      ('keys_worker', 'private.store_rewrapped_keys(text,integer,jsonb)'),
       ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2
   $$,
@@ -143,7 +149,7 @@ select is_empty(
     cross join unnest(
       array[
         'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
-        'audit_worker'
+        'audit_worker', 'keys_worker'
       ]
     ) as r (name)
     cross join lateral tests.attempt(r.name, format(
@@ -191,7 +197,7 @@ select is_empty(
     select r.name, c.oid::regclass, verb
     from pg_class as c
     cross join unnest(array[
-      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker',
+      'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker', 'keys_worker',
       'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
     cross join unnest(
@@ -214,7 +220,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker'
+      'identity_worker', 'audit_worker', 'keys_worker'
     ]) as r (name)
     cross join unnest(array['usage', 'select', 'update']) as verb
     where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -230,7 +236,7 @@ select results_eq(
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'supabase_auth_admin', 'supabase_storage_admin'
+      'identity_worker', 'audit_worker', 'keys_worker', 'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
   $$,
   $$ values
@@ -241,6 +247,7 @@ select results_eq(
     ('rate_limit_worker',      true,  false, false),
     ('identity_worker',        true,  false, false),
     ('audit_worker',           true,  false, false),
+    ('keys_worker',            true,  false, false),
     ('supabase_auth_admin',    true,  false, false),
     ('supabase_storage_admin', false, false, false)
   $$,
@@ -260,6 +267,7 @@ select results_eq(
   $$ values
     ('audit_worker'::name,      false, false, false, false, false, 'postgres', false),
     ('identity_worker'::name,   false, false, false, false, false, 'postgres', false),
+    ('keys_worker'::name,       false, false, false, false, false, 'postgres', false),
     ('rate_limit_worker'::name, false, false, false, false, false, 'postgres', false),
     ('records_worker'::name,    false, false, false, false, false, 'postgres', false)
   $$,
@@ -274,7 +282,8 @@ select results_eq(
     group by 1 order by 1
   $$,
   $$ values
-    ('audit_worker', false, true), ('identity_worker', false, true), ('rate_limit_worker', false, true),
+    ('audit_worker', false, true), ('identity_worker', false, true), ('keys_worker', false, true),
+    ('rate_limit_worker', false, true),
     ('records_worker', false, true)
   $$,
   'postgres has a worker''s rights only while it acts as the worker'

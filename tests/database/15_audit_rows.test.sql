@@ -2,7 +2,7 @@
 -- where. Pia is a patient; doc and carer have her chart open; rae has a share; ada is an
 -- administrator.
 begin;
-select plan(60);
+select plan(61);
 
 select tests.make_user('pia'), tests.make_user('rae'), tests.make_user('doc', 'doctor'),
   tests.make_user('carer', 'caregiver'), tests.make_user('ada', 'admin'), tests.make_user('newdoc');
@@ -133,20 +133,25 @@ select is(pg_temp.trail_of('pia', $$
   )
   insert into made select upload_id from upload
 $$), 'pia(patient) create record_upload of pia', 'announcing a file is no change of a record');
+select is(pg_temp.trail_of('pia',
+  $$ select private.add_record_file_key(id, 'main', 1, repeat('ab', 60)) from made $$,
+  'records_worker'), null, 'nor is its key');
 select tests.put_object((select storage_path from private.record_uploads));
 select matches(
-  pg_temp.trail_of('pia', $$ select private.complete_record_upload(id, 'v1') from made $$,
+  pg_temp.trail_of('pia', $$ select private.complete_record_upload(id, 'v1', repeat('c', 64)) from made $$,
     'records_worker'),
   '^pia\(patient\) update medical_record:Scan of pia {"file_name": null, "file_size": null, "file_type": null, '
     || '"file_sha256": null} -> {"file_name": "scan.pdf", "file_size": 9, "file_type": "application/pdf", '
     || '"file_sha256": "a{64}"}\n'
-    || 'pia\(patient\) update medical_record_content:Scan of pia {"storage_path": null} -> {"storage_path": "[^"]+"}\n'
-    || 'pia\(patient\) update record_upload of pia {"completed_at": null, "object_version": null} -> '
-    || '{"completed_at": "[^"]+", "object_version": "v1"}\n'
+    || 'pia\(patient\) update medical_record_content:Scan of pia '
+    || '{"data_key_id": null, "storage_path": null} -> {"data_key_id": "[^"]+", "storage_path": "[^"]+"}\n'
+    || 'pia\(patient\) update record_upload of pia {"completed_at": null, "object_version": null, '
+    || '"ciphertext_sha256": null} -> '
+    || '{"completed_at": "[^"]+", "object_version": "v1", "ciphertext_sha256": "c{64}"}\n'
     || 'pia\(patient\) upload_file medical_record:Scan of pia$',
   'the worker that adds the file is not the actor: the person is'
 );
-select is(pg_temp.trail_of('pia', $$ select private.complete_record_upload(id, 'v1') from made $$,
+select is(pg_temp.trail_of('pia', $$ select private.complete_record_upload(id, 'v1', repeat('c', 64)) from made $$,
   'records_worker'), null,
   'adding it again is nothing');
 select is((

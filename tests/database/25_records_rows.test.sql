@@ -2,7 +2,7 @@
 -- deletion and restoration, and the copies that contents keep. Pia is a patient; doc has her chart
 -- open, carer too, without the scope sensitive; rae has a share of Scan.
 begin;
-select plan(73);
+select plan(75);
 
 select tests.make_user('pia'), tests.make_user('rae'), tests.make_user('doc', 'doctor'),
   tests.make_user('carer', 'caregiver');
@@ -131,15 +131,19 @@ from unnest(array[
   $$source = 'fhir', source_system = '', source_id = 'Condition/1'$$,
   $$file_name = 'scan.pdf'$$, $$file_name = 'a', file_type = 'b', file_size = 0,
     file_sha256 = repeat('a', 64)$$,
-  $$file_name = 'a', file_type = 'b', file_size = 52428801, file_sha256 = repeat('a', 64)$$,
+  $$file_name = 'a', file_type = 'b', file_size = 50000001, file_sha256 = repeat('a', 64)$$,
   $$file_name = 'a', file_type = 'b', file_size = 1, file_sha256 = repeat('A', 64)$$
 ]) as change;
 select throws_ok(format('update public.medical_record_contents set %s where record_id = tests.id(''Scan'')', change),
   '23514', null, 'no contents with ' || change)
 from unnest(array[
-  $$storage_path = 'elsewhere'$$,
-  $$storage_path = tests.id('rae') || '/' || tests.id('Scan') || '/x'$$,
-  $$storage_path = tests.id('pia') || '/' || tests.id('Blood') || '/x'$$
+  $$storage_path = 'elsewhere', data_key_id = tests.make_data_key(tests.id('Scan'))$$,
+  $$storage_path = tests.id('rae') || '/' || tests.id('Scan') || '/x',
+    data_key_id = tests.make_data_key(tests.id('Scan'))$$,
+  $$storage_path = tests.id('pia') || '/' || tests.id('Blood') || '/x',
+    data_key_id = tests.make_data_key(tests.id('Scan'))$$,
+  $$storage_path = tests.id('pia') || '/' || tests.id('Scan') || '/x'$$,
+  $$data_key_id = tests.make_data_key(tests.id('Scan'))$$
 ]) as change;
 
 -- Deleting and restoring -------------------------------------------------------------------------

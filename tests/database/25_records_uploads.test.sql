@@ -38,10 +38,18 @@ create function pg_temp.path_of(p_name text) returns text language sql as $$
   select u.storage_path from private.record_uploads as u join uploads as n on n.id = u.id
   where n.name = p_name
 $$;
+-- The keys of announced files, as the function `records` brings them.
+create function pg_temp.bring_keys() returns void language sql as $$
+  insert into private.data_keys (id, purpose, subject_id, key_id, key_version, wrapped_key)
+  select u.data_key_id, 'record_file', u.record_id, 'main', 1, decode(repeat('ab', 60), 'hex')
+  from private.record_uploads as u
+  on conflict (id) do nothing
+$$;
 create function pg_temp.complete(p_name text, p_for text default 'pia',
   p_version text default 'v1') returns text language sql as $$
+  select pg_temp.bring_keys();
   select pg_temp.call('records_worker@' || p_for,
-    format('private.complete_record_upload(%L, %L)', n.id, p_version))
+    format('private.complete_record_upload(%L, %L, repeat(''c'', 64))', n.id, p_version))
   from uploads as n where n.name = p_name
 $$;
 create temp view files as
@@ -90,7 +98,7 @@ select is(
 )
 from (values
   ($$'scan.pdf', 'application/pdf', 1, repeat('0', 64)$$, 'true'),
-  ($$repeat('é', 255), 'application/dicom', 52428800, repeat('f', 64)$$, 'true'),
+  ($$repeat('é', 255), 'application/dicom', 50000000, repeat('f', 64)$$, 'true'),
   ($$'', 'application/pdf', 1, repeat('0', 64)$$, 'PT400 invalid_request'),
   ($$repeat('x', 256), 'application/pdf', 1, repeat('0', 64)$$, 'PT400 invalid_request'),
   ($$'../scan.pdf', 'application/pdf', 1, repeat('0', 64)$$, 'PT400 invalid_request'),
@@ -102,7 +110,7 @@ from (values
   ($$'scan.pdf', null, 1, repeat('0', 64)$$, 'PT400 invalid_request'),
   ($$'scan.pdf', 'application/pdf', 0, repeat('0', 64)$$, 'PT400 invalid_request'),
   ($$'scan.pdf', 'application/pdf', -1, repeat('0', 64)$$, 'PT400 invalid_request'),
-  ($$'scan.pdf', 'application/pdf', 52428801, repeat('0', 64)$$, 'PT400 invalid_request'),
+  ($$'scan.pdf', 'application/pdf', 50000001, repeat('0', 64)$$, 'PT400 invalid_request'),
   ($$'scan.pdf', 'application/pdf', null, repeat('0', 64)$$, 'PT400 invalid_request'),
   ($$'scan.pdf', 'application/pdf', 1, repeat('A', 64)$$, 'PT400 invalid_request'),
   ($$'scan.pdf', 'application/pdf', 1, repeat('0', 63)$$, 'PT400 invalid_request'),
@@ -162,7 +170,7 @@ update private.record_uploads set expires_at = now() + interval '10 minutes';
 
 select is(tests.attempt(actor, 'select private.' || call), outcome, format('%s: %s', call, actor))
 from (values
-  ('complete_record_upload(null, null)', 'PT401 unauthenticated'),
+  ('complete_record_upload(null, null, null)', 'PT401 unauthenticated'),
   ('reject_record_upload(null)', 'false'),
   ('ended_record_uploads(1)', 'nothing'),
   ('note_uploads_swept(null)', 'done')
@@ -171,7 +179,8 @@ cross join lateral (values
   ('pia', '42501 grant'), ('doc', '42501 grant'), ('admin', '42501 grant'), ('anon', '42501 grant'),
   ('service_role', '42501 grant'), ('rate_limit_worker', '42501 grant'), ('records_worker', allowed)
 ) as m (actor, outcome);
-select is(pg_temp.call('records_worker', format('private.complete_record_upload(%s, ''v1'')', id)),
+select is(pg_temp.call('records_worker',
+    format('private.complete_record_upload(%s, ''v1'', repeat(''c'', 64))', id)),
   'PT409 upload_missing',
   'complete_record_upload: ' || id) from unnest(array['gen_random_uuid()', 'null']) as id;
 select is(pg_temp.call('records_worker', 'private.reject_record_upload(gen_random_uuid())'),

@@ -19,6 +19,7 @@ import {
 } from "../support/people.ts";
 import { BUCKET, mustPost, newRecord, postRecords, share, upload } from "../support/records.ts";
 import { refusalOf } from "../support/requests.ts";
+import { asUpload, seal, unseal } from "../support/sealed.ts";
 
 /** Where the file of a record lies; no client is told. */
 async function storagePathOf(record: string): Promise<string> {
@@ -68,14 +69,17 @@ databaseTest(
 
     const may = { patient, doctor, downloader, delegate };
     for (const [who, { client }] of Object.entries(may)) {
-      const { url, expires_at, ...announced } = await mustPost(client, `${record}/download-url`);
+      const { url, expires_at, encryption, ...announced } = await mustPost(
+        client,
+        `${record}/download-url`,
+      );
       assertEquals(announced, sample.announced, who);
       const seconds = (Date.parse(expires_at) - Date.now()) / 1000;
       assert(seconds > 50 && seconds <= 61, `${who}: good for ${seconds} s`);
       const { exp = 0, iat = 0 } = decodeJwt(present(new URL(url).searchParams.get("token")));
       assertEquals(exp - iat, 60, who);
       const file = await fetch(url);
-      assertEquals(await file.bytes(), sample.bytes, who);
+      assertEquals(await unseal(await file.bytes(), encryption, record), sample.bytes, who);
     }
     const downloads = (await auditOf(patient.id)).filter(({ action }) =>
       action === "download_file"
@@ -116,7 +120,9 @@ databaseTest(
     await assertUnchanged([patient.id], async () => {
       for (const person of [doctor, reader, await newPatient()]) {
         assertEquals(await announce(person, own), [404, "not_found"]);
-        const complete = await postRecords(person.client, `${own}/complete`);
+        const complete = await postRecords(person.client, `${own}/complete`, {
+          ciphertext_sha256: announced.file_sha256,
+        });
         assertEquals(refusalOf(complete), [404, "not_found"]);
       }
     });
@@ -173,7 +179,7 @@ databaseTest(
       const clients = [patient.client, doctor.client, (await newPatient()).client, newClient()];
       for (const client of clients) {
         const files = client.storage.from(BUCKET);
-        const text = new Blob(["x"], { type: "text/plain" });
+        const text = new Blob(["x"], { type: "application/octet-stream" });
         const refused = await Promise.all([
           files.download(path),
           files.info(path),
@@ -210,8 +216,9 @@ databaseTest(
     const mine = await mustPost(patient.client, `${first}/upload-url`, announced);
     const other = await mustPost(patient.client, `${second}/upload-url`, announced);
     const files = newClient().storage.from(BUCKET);
+    const sealed = await seal(bytes, mine.encryption, first);
     const put = (path: string, token: string) =>
-      files.uploadToSignedUrl(path, token, new Blob([bytes], { type: "text/plain" }));
+      files.uploadToSignedUrl(path, token, asUpload(sealed));
 
     const crossed = await put(other.path, mine.token);
     assert(crossed.error, "a token takes no file to another path");
@@ -221,7 +228,10 @@ databaseTest(
     assertEquals((await put(mine.path, mine.token)).error, null);
     const twice = await put(mine.path, mine.token);
     assert(twice.error, "a token takes no second file");
-    assertEquals((await postRecords(patient.client, `${first}/complete`)).status, 200);
+    const completed = await postRecords(patient.client, `${first}/complete`, sealed.done);
+    assertEquals(completed.status, 200);
+    const thrice = await put(mine.path, mine.token);
+    assert(thrice.error, "nor when the file was taken over");
 
     const { url } = await mustPost(patient.client, `${first}/download-url`);
     const forOther = await fetch(url.replace(mine.path, other.path));

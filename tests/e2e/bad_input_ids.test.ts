@@ -50,6 +50,7 @@ const post = (path: string, body: unknown): Probed => ({
 });
 const rpc = (name: string, args: unknown) => post(`/rest/v1/rpc/${name}`, args);
 const { announced: file } = await sampleFile("image/png");
+const done = { ciphertext_sha256: file.file_sha256 };
 
 const PROBES: Probe[] = [
   ["open a record", "record", (p_record_id) => rpc("open_medical_record", { p_record_id })],
@@ -87,11 +88,11 @@ const PROBES: Probe[] = [
     (p_user_id) => rpc("verify_doctor", { p_user_id, p_approve: true }),
   ],
   ["announce a file", "announced", (id) => post(`/functions/v1/records/${id}/upload-url`, file)],
-  ["complete a file", "announced", (id) => post(`/functions/v1/records/${id}/complete`, {})],
+  ["complete a file", "announced", (id) => post(`/functions/v1/records/${id}/complete`, done)],
   [
     "complete a file that is there",
     "record",
-    (id) => post(`/functions/v1/records/${id}/complete`, {}),
+    (id) => post(`/functions/v1/records/${id}/complete`, done),
   ],
   ["describe a record", "record", (id) => ({
     ...post(`/functions/v1/records/${id}/description`, { description: "x" }),
@@ -108,6 +109,11 @@ const PROBES: Probe[] = [
     (id) => post("/functions/v1/identity/patients/read", { patient_ids: [id] }),
   ],
   ["download a file", "record", (id) => post(`/functions/v1/records/${id}/download-url`, {})],
+  [
+    "erase a file",
+    "record",
+    (id) => ({ path: `/functions/v1/records/${id}/file`, method: "DELETE" }),
+  ],
   [
     "import for a patient",
     "patient",

@@ -3,6 +3,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { sampleFile } from "../fixtures/files.ts";
+import { asUpload, seal } from "../support/sealed.ts";
 import { ownBundleText } from "../functions/bundles.ts";
 import { type Person, signInAgain } from "../support/auth.ts";
 import { auditOf } from "../support/digest.ts";
@@ -109,15 +110,23 @@ databaseTest("several files announced for one record at once: one becomes its fi
   const { announced, bytes } = await sampleFile("application/pdf");
   const files = patient.client.storage.from(BUCKET);
   const uploads = await times(async () => {
-    const { path, token } = await mustPost(patient.client, `${record}/upload-url`, announced);
-    const file = new Blob([bytes], { type: announced.file_type });
-    await must(files.uploadToSignedUrl(path, token, file));
-    return path;
+    const { path, token, upload_id, encryption } = await mustPost(
+      patient.client,
+      `${record}/upload-url`,
+      announced,
+    );
+    const sealed = await seal(bytes, encryption, record);
+    await must(files.uploadToSignedUrl(path, token, asUpload(sealed)));
+    return { path, key: encryption.key, done: { ...sealed.done, upload_id } };
   });
-  assertEquals(new Set(uploads).size, TIMES);
-  const outcomes = await times(() => postRecords(patient.client, `${record}/complete`));
-  for (const { status, body } of outcomes) {
-    assertEquals([status, body.data], [200, { record_id: record, ...announced }]);
+  assertEquals(new Set(uploads.map(({ path }) => path)).size, TIMES);
+  assertEquals(new Set(uploads.map(({ key }) => key)).size, TIMES);
+  const complete = (done: object) => postRecords(patient.client, `${record}/complete`, done);
+  const outcomes = await Promise.all(uploads.map(({ done }) => complete(done)));
+  const [taken, ...more] = outcomes.filter(({ status }) => status === 200);
+  assertEquals([taken?.body.data, more], [{ record_id: record, ...announced }, []]);
+  for (const refused of outcomes.filter((outcome) => outcome !== taken)) {
+    assertEquals(refusalOf(refused), [409, "already_uploaded"]);
   }
   const trail = (await auditOf(patient.id)).filter(({ action }) => action === "upload_file");
   assertEquals(trail.length, 1);

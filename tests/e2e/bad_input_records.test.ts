@@ -96,7 +96,7 @@ for (const action of ["upload-url", "complete", "download-url"]) {
         ["a size that is text", withFile({ file_size: "12" }), INVALID],
         ["a size that is no whole number", withFile({ file_size: 1.5 }), INVALID],
         ["no bytes", withFile({ file_size: 0 }), INVALID],
-        ["more than 50 MiB", withFile({ file_size: 50 * MIB + 1 }), INVALID],
+        ["more than 50 MB", withFile({ file_size: 50_000_001 }), INVALID],
         ["a type that no record takes", withFile({ file_type: "text/html" }), INVALID],
         ["a digest in capitals", withFile({ file_sha256: "A".repeat(64) }), INVALID],
         ["a name with a path", withFile({ file_name: "../SECRET" }), INVALID],
@@ -104,6 +104,18 @@ for (const action of ["upload-url", "complete", "download-url"]) {
         ["a name with half a pair", withFile({ file_name: "SECRET\ud800.txt" }), INVALID],
         ["a name that is too long", withFile({ file_name: "x".repeat(256) }), INVALID],
         ["another's id beside it", withFile({ patient_id: person.id }), INVALID],
+      );
+    }
+    if (action === "complete") {
+      const ciphertext_sha256 = announced.file_sha256;
+      bad.push(
+        ["an empty body", "", INVALID],
+        ["a digest in capitals", JSON.stringify({ ciphertext_sha256: "A".repeat(64) }), INVALID],
+        [
+          "an id that is none",
+          JSON.stringify({ ciphertext_sha256, upload_id: "SECRET" }),
+          INVALID,
+        ],
       );
     }
     await assertUnchanged([person.id], async () => {

@@ -71,7 +71,9 @@ Deno.test("the deployment uploads every function of config.toml, and only what f
       assertEquals(upload.metadata.entrypoint_path, entrypoint.replace("../", ""));
       assertEquals(upload.metadata.verify_jwt, verify_jwt);
       assert(upload.files.has(upload.metadata.entrypoint_path));
-      const own = RegExp(`^(import_map\\.json|functions/(_shared|${upload.slug})/[\\w./-]+)$`);
+      const own = RegExp(
+        `^(import_map\\.json|clients/blf1\\.ts|functions/(_shared|${upload.slug})/[\\w./-]+)$`,
+      );
       assertEquals([...upload.files.keys()].filter((path) => !own.test(path)), []);
     });
 

@@ -35,6 +35,7 @@ raceTest("of twenty files uploaded for one record exactly one becomes its file",
       paths[n] = present(upload).storage_path;
     }));
   for (const path of paths) await putObject(db, path);
+  for (const id of uploads) await bringKey(db, id);
   const completed = await race(db, (n) => completesUpload(patient, present(uploads[n])));
 
   assertEquals(tally(announced), { "ok": RUNNERS });
@@ -127,6 +128,11 @@ async function putObject(db: postgres.Sql, path: string): Promise<void> {
     insert into storage.objects (bucket_id, name, version) values ('medical-records', ${path}, 'v1')`;
 }
 
+/** The key of an announced file, as the function `records` brings it. */
+async function bringKey(db: postgres.Sql, uploadId: string): Promise<void> {
+  await db`select private.add_record_file_key(${uploadId}, 'main', 1, ${"ab".repeat(60)})`;
+}
+
 /** A file that was announced for a record and uploaded; answers the upload's id. */
 async function uploadedFile(db: postgres.Sql, patient: Racer, recordId: string): Promise<string> {
   const rows = await runAs(
@@ -138,6 +144,7 @@ async function uploadedFile(db: postgres.Sql, patient: Racer, recordId: string):
   );
   const { upload_id, storage_path } = present(rows[0]);
   await putObject(db, storage_path);
+  await bringKey(db, upload_id);
   return upload_id;
 }
 
@@ -145,7 +152,7 @@ async function uploadedFile(db: postgres.Sql, patient: Racer, recordId: string):
 function completesUpload(person: Racer, uploadId: string): Runner {
   const { claims } = as(person, async () => {});
   const work: Work<void> = async (tx) => {
-    await tx`select private.complete_record_upload(${uploadId}, 'v1')`;
+    await tx`select private.complete_record_upload(${uploadId}, 'v1', ${"c".repeat(64)})`;
   };
   return { claims, role: "records_worker", work };
 }

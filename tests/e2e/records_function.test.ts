@@ -16,18 +16,25 @@ import {
   recordsOf,
   upload,
 } from "../support/records_calls.ts";
+import { unseal } from "../support/sealed.ts";
 
 const ABSENT_ID = "00000000-0000-4000-8000-000000000000";
 const ACTIONS = ["upload-url", "complete", "download-url"];
+
+/** A proper body of one of the actions. */
+function bodyOf(action: string, announced: { file_sha256: string }): object {
+  if (action === "upload-url") return announced;
+  return action === "complete" ? { ciphertext_sha256: announced.file_sha256 } : {};
+}
 
 Deno.test("a file of each type goes from announcement to download, byte for byte", async () => {
   const person = await newPatient();
   for (const type of Object.keys(SAMPLES)) {
     const recordId = await newRecord(person);
     const { bytes, announced } = await sampleFile(type);
-    await upload(person, recordId, announced, bytes, type);
+    const { path, done } = await upload(person, recordId, announced, bytes);
 
-    const completed = await call(person, `${recordId}/complete`);
+    const completed = await call(person, `${recordId}/complete`, done);
     assertEquals([completed.status, completed.data], [200, { record_id: recordId, ...announced }]);
     const { data: record } = await person.client.from("medical_records")
       .select("file_name, file_type, file_size, file_sha256").eq("id", recordId).single();
@@ -35,12 +42,19 @@ Deno.test("a file of each type goes from announcement to download, byte for byte
 
     const { status, data } = await call(person, `${recordId}/download-url`);
     assertEquals(status, 200);
-    const { url, expires_at, ...file } = data;
+    const { url, expires_at, encryption, ...file } = data;
     assertEquals(file, announced);
     assert(Date.parse(expires_at) > Date.now() && Date.parse(expires_at) <= Date.now() + 60_000);
     const response = await fetch(url);
-    assertEquals(new Uint8Array(await response.arrayBuffer()), bytes);
-    assertEquals(response.headers.get("content-disposition")?.startsWith("attachment"), true);
+    const sealed = await response.bytes();
+    assertEquals(await sha256(sealed), done.ciphertext_sha256);
+    assertEquals(await unseal(sealed, encryption, recordId), bytes);
+    assertEquals(response.headers.get("content-type"), "application/octet-stream");
+    assertEquals(
+      response.headers.get("content-disposition"),
+      `attachment; filename=record-${recordId}.blf1; filename*=UTF-8''record-${recordId}.blf1;`,
+    );
+    assert(path.startsWith(`${person.id}/${recordId}/`));
   }
 });
 
@@ -54,7 +68,7 @@ Deno.test("the unmodified client reaches the function by invoke", async () => {
   assertEquals(error, null);
   assertEquals(data.success, true);
   const refused = await person.client.functions.invoke(`records/${recordId}/complete`, {
-    body: {},
+    body: { ciphertext_sha256: announced.file_sha256 },
   });
   assertEquals(refused.error.context.status, 409);
 });
@@ -73,25 +87,26 @@ Deno.test("a file that is not the announced one is refused and removed; a right 
     ]],
   ];
   for (const [declared, uploaded, differences] of wrong) {
-    const path = await upload(person, recordId, declared, uploaded, "application/pdf");
-    const { status, code, error } = await call(person, `${recordId}/complete`);
+    const { path, done } = await upload(person, recordId, declared, uploaded);
+    const { status, code, error } = await call(person, `${recordId}/complete`, done);
     assertEquals([status, code], [422, "file_mismatch"]);
     assertEquals(error.details.map((detail: { path: string }) => detail.path), differences);
     assertEquals(await objectExists(path), false);
-    assertEquals((await call(person, `${recordId}/complete`)).code, "upload_missing");
+    assertEquals((await call(person, `${recordId}/complete`, done)).code, "upload_missing");
     assertEquals((await recordsOf(person))[0]?.file_name, null);
   }
-  await upload(person, recordId, announced, bytes, "application/pdf");
-  assertEquals((await call(person, `${recordId}/complete`)).status, 200);
+  const { done } = await upload(person, recordId, announced, bytes);
+  assertEquals((await call(person, `${recordId}/complete`, done)).status, 200);
 });
 
 Deno.test("complete answers 409 upload_missing until the file is there", async () => {
   const person = await newPatient();
   const recordId = await newRecord(person);
-  assertEquals((await call(person, `${recordId}/complete`)).code, "upload_missing");
   const { announced } = await sampleFile("image/jpeg");
+  const done = { ciphertext_sha256: announced.file_sha256 };
+  assertEquals((await call(person, `${recordId}/complete`, done)).code, "upload_missing");
   await call(person, `${recordId}/upload-url`, announced);
-  const { status, code } = await call(person, `${recordId}/complete`);
+  const { status, code } = await call(person, `${recordId}/complete`, done);
   assertEquals([status, code], [409, "upload_missing"]);
 });
 
@@ -99,11 +114,11 @@ databaseTest("complete refuses an announcement whose time is long over", async (
   const person = await newPatient();
   const recordId = await newRecord(person);
   const { bytes, announced } = await sampleFile("image/png");
-  await upload(person, recordId, announced, bytes, "image/png");
+  const { done } = await upload(person, recordId, announced, bytes);
   await withDatabase((sql) =>
     sql`update private.record_uploads set expires_at = now() - interval '1 day' where record_id = ${recordId}`
   );
-  assertEquals((await call(person, `${recordId}/complete`)).code, "upload_missing");
+  assertEquals((await call(person, `${recordId}/complete`, done)).code, "upload_missing");
   assertEquals((await recordsOf(person))[0]?.file_name, null);
 });
 
@@ -111,16 +126,20 @@ databaseTest("completing at once and again takes the file over once", async () =
   const person = await newPatient();
   const recordId = await newRecord(person);
   const { bytes, announced } = await sampleFile("image/jpeg");
-  await upload(person, recordId, announced, bytes, "image/jpeg");
+  const { done } = await upload(person, recordId, announced, bytes);
   const answers = await Promise.all(
-    Array.from({ length: 5 }, () => call(person, `${recordId}/complete`)),
+    Array.from({ length: 5 }, () => call(person, `${recordId}/complete`, done)),
   );
-  const again = await call(person, `${recordId}/complete`);
+  const again = await call(person, `${recordId}/complete`, done);
   for (const { status, data } of [...answers, again]) {
     assertEquals([status, data], [200, { record_id: recordId, ...announced }]);
   }
   const another = await call(person, `${recordId}/upload-url`, announced);
   assertEquals([another.status, another.code], [409, "already_uploaded"]);
+  const other = await call(person, `${recordId}/complete`, {
+    ciphertext_sha256: announced.file_sha256,
+  });
+  assertEquals([other.status, other.code], [409, "already_uploaded"]);
   const events = await withDatabase((sql) =>
     sql`select actor_id from public.audit_events
         where resource_id = ${recordId} and action = 'upload_file'`
@@ -133,16 +152,9 @@ Deno.test("records of others and records that are not there look the same", asyn
   const recordId = await newFile(owner);
   const { announced } = await sampleFile("image/png");
   for (const action of ACTIONS) {
-    const theirs = await call(
-      stranger,
-      `${recordId}/${action}`,
-      action === "upload-url" ? announced : {},
-    );
-    const absent = await call(
-      stranger,
-      `${ABSENT_ID}/${action}`,
-      action === "upload-url" ? announced : {},
-    );
+    const body = bodyOf(action, announced);
+    const theirs = await call(stranger, `${recordId}/${action}`, body);
+    const absent = await call(stranger, `${ABSENT_ID}/${action}`, body);
     assertEquals([theirs.status, theirs.code], [404, "not_found"]);
     assertEquals([absent.status, absent.code, absent.error.message], [
       404,
@@ -172,7 +184,8 @@ Deno.test("a share lets its recipient download when it says so, until it is revo
   const downloading = await share("download");
   const { status, data } = await call(relative, `${recordId}/download-url`);
   assertEquals(status, 200);
-  assertEquals((await (await fetch(data.url)).arrayBuffer()).byteLength, data.file_size);
+  const sealed = await (await fetch(data.url)).bytes();
+  assertEquals((await unseal(sealed, data.encryption, recordId)).length, data.file_size);
   const uploaded = await call(
     relative,
     `${recordId}/upload-url`,
@@ -193,7 +206,7 @@ Deno.test("a token whose session was signed out opens nothing, though it has not
   await person.client.auth.signOut();
   const { announced } = await sampleFile("image/png");
   for (const action of ACTIONS) {
-    const body = action === "upload-url" ? announced : {};
+    const body = bodyOf(action, announced);
     const { status, code } = await call(person, `${recordId}/${action}`, body);
     assertEquals([status, code], [401, "unauthenticated"]);
   }

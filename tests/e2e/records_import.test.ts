@@ -146,8 +146,8 @@ databaseTest(
     assertEquals((await recordsOf(sick)).map(({ title }) => title), ["Anaemia"]);
     const recordId = await newRecord(doctor, sick.id);
     const { bytes, announced } = await sampleFile("application/dicom");
-    await upload(doctor, recordId, announced, bytes, "application/dicom");
-    assertEquals((await call(doctor, `${recordId}/complete`)).status, 200);
+    const { done } = await upload(doctor, recordId, announced, bytes);
+    assertEquals((await call(doctor, `${recordId}/complete`, done)).status, 200);
     assertEquals((await call(doctor, `${recordId}/download-url`)).status, 200);
 
     await must(doctor.client.rpc("close_chart", { p_id: chart }));

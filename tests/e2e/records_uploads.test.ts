@@ -20,8 +20,10 @@ import {
   withDatabase,
 } from "../support/people.ts";
 import { call, newFile, newRecord, objectExists, recordsOf } from "../support/records_calls.ts";
+import { type Encryption, seal, type Sealed, unseal } from "../support/sealed.ts";
 
 const TYPE = "application/pdf";
+const SEALED_TYPE = "application/octet-stream";
 const { bytes, announced } = await sampleFile(TYPE);
 /** As long as the right file, and not it. */
 const otherBytes = bytes.map((byte, index) => index === bytes.length - 1 ? byte ^ 1 : byte);
@@ -30,6 +32,14 @@ interface Address {
   upload_id: string;
   url: string;
   path: string;
+  encryption: Encryption;
+}
+
+/** What was put last for a record: its digest completes the upload. */
+const lastPut = new Map<string, Sealed["done"]>();
+
+function doneOf(recordId: string): Sealed["done"] {
+  return lastPut.get(recordId) ?? { ciphertext_sha256: announced.file_sha256 };
 }
 
 async function announce(person: Person, recordId: string, file = announced): Promise<Address> {
@@ -38,31 +48,43 @@ async function announce(person: Person, recordId: string, file = announced): Pro
   return data;
 }
 
-/** Uploads to a signed address; answers the status. */
+/** Seals a file and uploads it to a signed address; answers the status. */
 async function put(
-  { url }: Address,
-  body: BodyInit = bytes,
-  headers: Record<string, string> = { "content-type": TYPE },
+  { url, path, encryption }: Address,
+  file = bytes,
+  headers: Record<string, string> = { "content-type": SEALED_TYPE },
+  wrap: (sealed: Uint8Array<ArrayBuffer>) => BodyInit = (sealed) => sealed,
 ): Promise<number> {
-  const response = await fetch(url, { method: "PUT", headers, body });
+  const recordId = present(path.split("/")[1]);
+  const sealed = await seal(file, encryption, recordId);
+  lastPut.set(recordId, sealed.done);
+  const response = await fetch(url, { method: "PUT", headers, body: wrap(sealed.bytes) });
   await response.body?.cancel();
   return response.status;
 }
 
+/** The file that a record hands out, opened. */
+async function download(person: Person, recordId: string): Promise<Uint8Array> {
+  const { data } = await call(person, `${recordId}/download-url`);
+  return await unseal(await (await fetch(data.url)).bytes(), data.encryption, recordId);
+}
+
 async function complete(person: Person, recordId: string) {
-  const { status, code, error } = await call(person, `${recordId}/complete`);
+  const { status, code, error } = await call(person, `${recordId}/complete`, doneOf(recordId));
   const paths = error?.details?.map((detail: { path: string }) => detail.path);
   return [status, code, paths].filter((part) => part !== undefined);
 }
 
 /** An instance of the function in this process, so that a test can hold it up at Storage. */
 function newInstance(): Deps {
-  const { url, publishableKey, secretKey, dbUrl } = testEnv();
+  const { url, publishableKey, secretKey, dbUrl, encryptionKeys } = testEnv();
   return productionDeps({
     SUPABASE_URL: url,
     SUPABASE_DB_URL: present(dbUrl),
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: publishableKey }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: secretKey }),
+    KEY_ENCRYPTION_KEYS: present(encryptionKeys),
+    BLIND_INDEX_KEY: new Uint8Array(32).toBase64(),
   });
 }
 
@@ -76,7 +98,7 @@ async function completeBy(deps: Deps, person: Person, recordId: string): Promise
     user_agent: null,
   };
   try {
-    await finishUpload(deps, caller, recordId);
+    await finishUpload(deps, caller, recordId, doneOf(recordId));
     return "ok";
   } catch (error) {
     if (error instanceof AppError) return error.code;
@@ -86,7 +108,7 @@ async function completeBy(deps: Deps, person: Person, recordId: string): Promise
 
 /** A test with an instance of its own, whose pool lets go of its connections when they are idle. */
 function instanceTest(name: string, fn: () => Promise<void>): void {
-  const ignore = !testEnv().dbUrl;
+  const ignore = !testEnv().dbUrl || !testEnv().encryptionKeys;
   Deno.test({ name, ignore, sanitizeOps: false, sanitizeResources: false, fn });
 }
 
@@ -133,8 +155,7 @@ instanceTest("of two requests that reject a file neither removes what is complet
 
   assertEquals(await Promise.all(rejections), ["file_mismatch", "file_mismatch"]);
   assertEquals(await objectExists(second.path), true);
-  const { data } = await call(person, `${recordId}/download-url`);
-  assertEquals(new Uint8Array(await (await fetch(data.url)).arrayBuffer()), bytes);
+  assertEquals(await download(person, recordId), bytes);
 });
 
 instanceTest("a file that is replaced while it is read is not taken over", async () => {
@@ -257,30 +278,42 @@ databaseTest(
 Deno.test("a Content-Encoding of the upload changes nothing of the bytes, or refuses them", async () => {
   const person = await newPatient();
   const recordId = await newRecord(person);
-  const headers = { "content-type": TYPE, "content-encoding": "gzip" };
+  const headers = { "content-type": SEALED_TYPE, "content-encoding": "gzip" };
   assertEquals(await put(await announce(person, recordId), bytes, headers), 200);
   assertEquals(await complete(person, recordId), [200]);
-  const { data } = await call(person, `${recordId}/download-url`);
-  assertEquals(new Uint8Array(await (await fetch(data.url)).arrayBuffer()), bytes);
+  assertEquals(await download(person, recordId), bytes);
 
   const otherId = await newRecord(person);
-  const form = new FormData();
-  form.append("contentEncoding", "gzip");
-  form.append("", new Blob([bytes], { type: TYPE }));
+  const asForm = (sealed: Uint8Array<ArrayBuffer>) => {
+    const form = new FormData();
+    form.append("contentEncoding", "gzip");
+    form.append("", new Blob([sealed], { type: SEALED_TYPE }));
+    return form;
+  };
   const address = await announce(person, otherId);
-  assertEquals(await put(address, form, {}), 200);
+  assertEquals(await put(address, bytes, {}, asForm), 200);
   assertEquals(await complete(person, otherId), [422, "file_mismatch", ["content_encoding"]]);
   assertEquals(await objectExists(address.path), false);
 });
 
-Deno.test("a file that is uploaded as another type than it was announced as is refused", async () => {
-  const person = await newPatient();
-  const recordId = await newRecord(person);
-  const address = await announce(person, recordId);
-  assertEquals(await put(address, bytes, { "content-type": "image/png" }), 200);
-  assertEquals(await complete(person, recordId), [422, "file_mismatch", ["content_type"]]);
-  assertEquals(await objectExists(address.path), false);
-});
+databaseTest(
+  "a file that tells its type to Storage is refused, there and by the product",
+  async () => {
+    const person = await newPatient();
+    const recordId = await newRecord(person);
+    const address = await announce(person, recordId);
+    assertEquals(await put(address, bytes, { "content-type": TYPE }), 400);
+    assertEquals(await complete(person, recordId), [409, "upload_missing"]);
+    assertEquals(await put(address), 200);
+    // As if the bucket had been set to take it.
+    await withDatabase((sql) =>
+      sql`update storage.objects set metadata = metadata || '{"mimetype": "application/pdf"}'
+        where name = ${address.path}`
+    );
+    assertEquals(await complete(person, recordId), [422, "file_mismatch", ["content_type"]]);
+    assertEquals(await objectExists(address.path), false);
+  },
+);
 
 databaseTest("bytes that take the place of a checked file are not handed out", async () => {
   const person = await newPatient();
@@ -291,7 +324,7 @@ databaseTest("bytes that take the place of a checked file are not handed out", a
   );
   const files = newClient(testEnv().secretKey).storage.from("medical-records");
   const path = present(contents).storage_path;
-  await must(files.upload(path, otherBytes, { upsert: true, contentType: TYPE }));
+  await must(files.upload(path, otherBytes, { upsert: true, contentType: SEALED_TYPE }));
   const { status, code } = await call(person, `${recordId}/download-url`);
   assertEquals([status, code], [404, "not_found"]);
 });

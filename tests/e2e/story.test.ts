@@ -2,6 +2,7 @@
 // that the machine has: the project's own, and Synthea's where they are.
 
 import { assert, assertEquals } from "@std/assert";
+import { downloadRecordFile, uploadRecordFile } from "../../clients/records.ts";
 import { sampleFile } from "../fixtures/files.ts";
 import { type Fhir, ownBundleText, syntheaBundles } from "../functions/bundles.ts";
 import type { Person } from "../support/auth.ts";
@@ -19,15 +20,7 @@ import {
   startCare,
   theAdmin,
 } from "../support/people.ts";
-import {
-  BUCKET,
-  mustPost,
-  newRecord,
-  postRecords,
-  refusal,
-  share,
-  upload,
-} from "../support/records.ts";
+import { BUCKET, newRecord, postRecords, refusal, share } from "../support/records.ts";
 import { refusalOf } from "../support/requests.ts";
 
 /** Types of which records are made. */
@@ -178,9 +171,10 @@ for (const { name, text } of bundles) {
 
     await step("a scan goes up through a signed address and is taken over", async () => {
       const record = await newRecord(patient, patient.id, { title: "CT of the chest" });
-      const sample = await sampleFile("application/dicom");
-      const { status, body } = await upload(patient, record, sample);
-      assertEquals([status, body.data], [200, { record_id: record, ...sample.announced }]);
+      const { bytes, announced } = await sampleFile("application/dicom");
+      const file = new File([bytes], announced.file_name, { type: announced.file_type });
+      const taken = await uploadRecordFile(patient.client, record, file);
+      assertEquals(taken, { record_id: record, ...announced });
       shared = record;
     });
 
@@ -203,9 +197,9 @@ for (const { name, text } of bundles) {
       );
       assertEquals([opened.id, opened.may_download], [shared, true]);
       assertEquals(await read(), ["Chest, two planes"]);
-      const { url } = await mustPost(relative.client, `${shared}/download-url`);
+      const { stream } = await downloadRecordFile(relative.client, shared);
       const { bytes } = await sampleFile("application/dicom");
-      assertEquals(await (await fetch(url)).bytes(), bytes);
+      assertEquals(await new Response(stream).bytes(), bytes);
     });
 
     await step("a doctor is verified by an administrator with a second factor", async () => {

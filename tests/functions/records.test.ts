@@ -2,17 +2,25 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Validator } from "@seriousme/openapi-schema-validator";
-import type { Deps } from "../../functions/_shared/deps.ts";
-import { createApp } from "../../functions/records/routes.ts";
-import { FieldStore } from "./field_store.ts";
 import { testEveryRoute } from "./matrix.ts";
 import { sampleFile, SAMPLES, sha256 } from "../fixtures/files.ts";
+import { seal } from "../support/sealed.ts";
 import {
-  type Answer,
+  ANNOUNCED,
+  build,
+  ENCRYPTION,
+  PATH,
+  PENDING,
+  RECORD_ID,
+  SEALED,
+  STORAGE_PATH,
+  TEXT,
+  UPLOAD_ID,
+} from "./records_app.ts";
+import {
   assertFailure,
   assertSuccess,
   CALLER_ID,
-  fakeDeps,
   NOW_MS,
   post,
   raised,
@@ -20,60 +28,7 @@ import {
   SECRET_KEY,
   SESSION_ID,
   sign,
-  type Subject,
 } from "./support.ts";
-
-const RECORD_ID = "b1b2c3d4-0000-4000-8000-000000000002";
-const UPLOAD_ID = "c1b2c3d4-0000-4000-8000-000000000003";
-const STORAGE_PATH = `${CALLER_ID}/${RECORD_ID}/d1b2c3d4-0000-4000-8000-000000000004`;
-const PATH = `/records/${RECORD_ID}`;
-
-const TEXT = SAMPLES["text/plain"];
-const ANNOUNCED = {
-  file_name: "note.txt",
-  file_type: "text/plain",
-  file_size: TEXT.length,
-  file_sha256: await sha256(TEXT),
-};
-const PENDING = {
-  upload_id: UPLOAD_ID,
-  storage_path: STORAGE_PATH,
-  ...ANNOUNCED,
-  completed_at: null,
-  object_version: "v1",
-  content_type: "text/plain",
-  content_encoding: null,
-};
-
-/** Answers with which every route succeeds. */
-const ANSWERS: Record<string, Answer> = {
-  begin_record_upload: [{
-    upload_id: UPLOAD_ID,
-    storage_path: STORAGE_PATH,
-    expires_at: new Date(NOW_MS + 600_000),
-  }],
-  pending_record_upload: [PENDING],
-  complete_record_upload: [{}],
-  reject_record_upload: [{ is_rejected: true }],
-  ended_record_uploads: [{ upload_id: UPLOAD_ID, storage_path: STORAGE_PATH }],
-  note_uploads_swept: [{}],
-  authorize_record_download: [{
-    storage_path: STORAGE_PATH,
-    ...ANNOUNCED,
-    code: null,
-    message: null,
-    details: null,
-  }],
-  import_records: [],
-  ...new FieldStore(CALLER_ID).answers,
-};
-
-/** An app whose file has been uploaded; `answers` replace some of the database's. */
-function build(changes: Partial<Deps> = {}, answers: Record<string, Answer> = {}): Subject {
-  const deps = fakeDeps({ ...ANSWERS, ...answers }, changes);
-  deps.recordFiles.objects.set(STORAGE_PATH, TEXT);
-  return { app: createApp(deps), deps };
-}
 
 const EMPTY_BUNDLE = { resourceType: "Bundle", type: "collection", entry: [] };
 const WITHOUT_BODY = {
@@ -112,13 +67,19 @@ testEveryRoute((changes) => build(changes), [
     withWrongType: { ...ANNOUNCED, file_size: "12" },
     maxBytes: 64 * 1024,
   },
-  { path: `${PATH}/complete`, ...WITHOUT_BODY },
+  {
+    path: `${PATH}/complete`,
+    body: SEALED.done,
+    withUnknownField: { ...SEALED.done, extra: 1 },
+    withWrongType: { ciphertext_sha256: 1 },
+    maxBytes: 64 * 1024,
+  },
   { path: `${PATH}/download-url`, ...WITHOUT_BODY },
   { path: "/records/sweep", ...WITHOUT_BODY, secretKey: SECRET_KEY },
 ]);
 
 for (const action of ["upload-url", "complete", "download-url"]) {
-  const body = action === "upload-url" ? ANNOUNCED : undefined;
+  const body = { "upload-url": ANNOUNCED, "complete": SEALED.done }[action];
 
   Deno.test(`POST /records/:id/${action} answers 400 to an id that is no UUID`, async () => {
     const subject = build();
@@ -193,6 +154,7 @@ Deno.test("POST /records/:id/upload-url announces the file and signs where to pu
     token: "up",
     path: STORAGE_PATH,
     expires_at: "2026-03-01T12:10:00.000Z",
+    encryption: { ...ENCRYPTION, key: data.encryption.key },
   });
   assertEquals(subject.deps.sql.find("begin_record_upload").values, [
     RECORD_ID,
@@ -201,14 +163,14 @@ Deno.test("POST /records/:id/upload-url announces the file and signs where to pu
     TEXT.length,
     ANNOUNCED.file_sha256,
   ]);
-  assertEquals(subject.deps.sql.ended, ["committed"]);
+  assertEquals(subject.deps.sql.ended, ["committed", "committed"]);
 });
 
 Deno.test("POST /records/:id/upload-url refuses a file that no record may have", async () => {
   const subject = build();
   const wrong = [
     { file_size: 0 },
-    { file_size: 50 * 1024 * 1024 + 1 },
+    { file_size: 50_000_001 },
     { file_size: 1.5 },
     { file_size: -1 },
     { file_type: "text/html" },
@@ -234,7 +196,7 @@ Deno.test("POST /records/:id/upload-url refuses a file that no record may have",
 Deno.test("POST /records/:id/upload-url takes every type and the largest size", async () => {
   const subject = build();
   for (const file_type of Object.keys(SAMPLES)) {
-    const file = { ...ANNOUNCED, file_type, file_size: 50 * 1024 * 1024 };
+    const file = { ...ANNOUNCED, file_type, file_size: 50_000_000 };
     await assertSuccess(await post(subject, `${PATH}/upload-url`, file));
   }
 });
@@ -250,20 +212,21 @@ Deno.test("POST /records/:id/upload-url answers 409 to a record that has its fil
 
 Deno.test("POST /records/:id/complete takes over a file of each type", async () => {
   for (const file of await Promise.all(Object.keys(SAMPLES).map(sampleFile))) {
-    const content_type = `${file.announced.file_type.toUpperCase()}; charset=utf-8`;
+    const content_type = "APPLICATION/octet-stream; charset=binary";
+    const sealed = await seal(file.bytes, ENCRYPTION, RECORD_ID);
     const subject = build({}, {
       pending_record_upload: [{ ...PENDING, ...file.announced, content_type }],
     });
-    subject.deps.recordFiles.objects.set(STORAGE_PATH, file.bytes);
-    const data = await assertSuccess(await post(subject, `${PATH}/complete`));
+    subject.deps.recordFiles.objects.set(STORAGE_PATH, sealed.bytes);
+    const data = await assertSuccess(await post(subject, `${PATH}/complete`, sealed.done));
     assertEquals(data, { record_id: RECORD_ID, ...file.announced });
 
     const { sql, recordFiles } = subject.deps;
     const done = sql.find("private.complete_record_upload");
-    assertEquals(done.values, [UPLOAD_ID, "v1"]);
+    assertEquals(done.values, [UPLOAD_ID, "v1", sealed.done.ciphertext_sha256]);
     assertEquals(sql.settingsOf(done).role, "records_worker");
     assertEquals(JSON.parse(sql.settingsOf(done)["request.jwt.claims"]!).sub, CALLER_ID);
-    assertEquals(sql.ended, ["committed", "committed"]);
+    assertEquals(sql.ended, ["committed", "committed", "committed"]);
     assertEquals(recordFiles.calls, [`open ${STORAGE_PATH}`]);
   }
 });
@@ -274,12 +237,8 @@ Deno.test("POST /records/:id/complete names what differs, closes the upload, the
     [{ file_size: TEXT.length + 1 }, ["file_size"]],
     [{ file_size: TEXT.length - 1 }, ["file_size"]],
     [{ file_sha256: other }, ["file_sha256"]],
-    [{ file_type: "application/pdf", content_type: "application/pdf" }, ["file_type"]],
-    [{
-      file_type: "application/json",
-      content_type: "application/json",
-      file_sha256: other,
-    }, ["file_sha256", "file_type"]],
+    [{ file_type: "application/pdf" }, ["file_type"]],
+    [{ file_type: "application/json", file_sha256: other }, ["file_sha256", "file_type"]],
   ];
   for (const [change, differences] of cases) {
     const subject = build({}, { pending_record_upload: [{ ...PENDING, ...change }] });
@@ -290,12 +249,12 @@ Deno.test("POST /records/:id/complete names what differs, closes the upload, the
       endedBeforeRemoval = [...sql.ended];
       return remove(paths);
     };
-    const response = await post(subject, `${PATH}/complete`);
+    const response = await post(subject, `${PATH}/complete`, SEALED.done);
     const { details } = await assertFailure(response, 422, "file_mismatch");
     assertEquals(details.map(({ path }: { path: string }) => path), differences);
 
     assertEquals(recordFiles.calls, [`open ${STORAGE_PATH}`, `remove ${STORAGE_PATH}`]);
-    assertEquals(endedBeforeRemoval, ["committed", "committed"]);
+    assertEquals(endedBeforeRemoval, ["committed", "committed", "committed"]);
     const rejected = sql.find("private.reject_record_upload");
     assertEquals(rejected.values, [UPLOAD_ID]);
     assertEquals(sql.settingsOf(rejected).role, "records_worker");
@@ -305,15 +264,15 @@ Deno.test("POST /records/:id/complete names what differs, closes the upload, the
 
 Deno.test("POST /records/:id/complete refuses an upload by its headers, without reading it", async () => {
   const cases: [object, string[]][] = [
-    [{ content_type: "text/html" }, ["content_type"]],
-    [{ content_type: "text/plainer" }, ["content_type"]],
+    [{ content_type: "text/plain" }, ["content_type"]],
+    [{ content_type: "application/octet-streams" }, ["content_type"]],
     [{ content_type: null }, ["content_type"]],
     [{ content_encoding: "gzip" }, ["content_encoding"]],
     [{ content_type: "image/png", content_encoding: "br" }, ["content_type", "content_encoding"]],
   ];
   for (const [headers, differences] of cases) {
     const subject = build({}, { pending_record_upload: [{ ...PENDING, ...headers }] });
-    const response = await post(subject, `${PATH}/complete`);
+    const response = await post(subject, `${PATH}/complete`, SEALED.done);
     const { details } = await assertFailure(response, 422, "file_mismatch");
     assertEquals(details.map(({ path }: { path: string }) => path), differences);
     assertEquals(subject.deps.recordFiles.calls, [`remove ${STORAGE_PATH}`]);
@@ -326,7 +285,7 @@ Deno.test("POST /records/:id/complete keeps the object of an upload that is not 
     pending_record_upload: [{ ...PENDING, file_size: 1 }],
     reject_record_upload: [{ is_rejected: false }],
   });
-  await assertFailure(await post(subject, `${PATH}/complete`), 422, "file_mismatch");
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 422, "file_mismatch");
   assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
 });
 
@@ -335,14 +294,14 @@ Deno.test("POST /records/:id/complete removes nothing when the upload cannot be 
     pending_record_upload: [{ ...PENDING, file_size: 1 }],
     reject_record_upload: raised("57P01", "terminating connection"),
   });
-  await assertFailure(await post(subject, `${PATH}/complete`), 503, "unavailable");
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 503, "unavailable");
   assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
 });
 
 Deno.test("POST /records/:id/complete says what differs though the file cannot be removed", async () => {
   const subject = build({}, { pending_record_upload: [{ ...PENDING, file_size: 1 }] });
   subject.deps.recordFiles.remove = () => Promise.reject(new Error("lost connection"));
-  await assertFailure(await post(subject, `${PATH}/complete`), 422, "file_mismatch");
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 422, "file_mismatch");
   assertEquals(subject.deps.sql.find("reject_record_upload").values, [UPLOAD_ID]);
 });
 
@@ -350,7 +309,7 @@ Deno.test("POST /records/:id/complete answers 409 upload_missing when nothing ar
   const subject = build({}, {
     pending_record_upload: [{ ...PENDING, object_version: null, content_type: null }],
   });
-  await assertFailure(await post(subject, `${PATH}/complete`), 409, "upload_missing");
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 409, "upload_missing");
   assertEquals(subject.deps.recordFiles.calls, []);
 });
 
@@ -363,7 +322,11 @@ Deno.test("POST /records/:id/complete passes on why the database does not take t
     ] as const
   ) {
     const subject = build({}, { complete_record_upload: raised(state, code) });
-    await assertFailure(await post(subject, `${PATH}/complete`), Number(state.slice(2)), code);
+    await assertFailure(
+      await post(subject, `${PATH}/complete`, SEALED.done),
+      Number(state.slice(2)),
+      code,
+    );
     assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
   }
 });
@@ -371,27 +334,31 @@ Deno.test("POST /records/:id/complete passes on why the database does not take t
 Deno.test("POST /records/:id/complete answers 409 upload_missing before the upload", async () => {
   const subject = build();
   subject.deps.recordFiles.objects.clear();
-  await assertFailure(await post(subject, `${PATH}/complete`), 409, "upload_missing");
-  assertEquals(subject.deps.sql.ended, ["committed"]);
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 409, "upload_missing");
+  assertEquals(subject.deps.sql.ended, ["committed", "committed"]);
 });
 
 Deno.test("POST /records/:id/complete answers 409 upload_missing without an announcement", async () => {
   const subject = build({}, {
     pending_record_upload: raised("PT409", "upload_missing", "No file has been announced"),
   });
-  await assertFailure(await post(subject, `${PATH}/complete`), 409, "upload_missing");
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 409, "upload_missing");
   assertEquals(subject.deps.recordFiles.calls, []);
 });
 
 Deno.test("POST /records/:id/complete answers the same the second time and does nothing", async () => {
   const first = build();
   const second = build({}, {
-    pending_record_upload: [{ ...PENDING, completed_at: new Date(NOW_MS) }],
+    pending_record_upload: [{ ...PENDING, completed_at: new Date(NOW_MS), ...SEALED.done }],
   });
-  const before = await assertSuccess(await post(first, `${PATH}/complete`));
-  assertEquals(await assertSuccess(await post(second, `${PATH}/complete`)), before);
+  const before = await assertSuccess(await post(first, `${PATH}/complete`, SEALED.done));
+  assertEquals(await assertSuccess(await post(second, `${PATH}/complete`, SEALED.done)), before);
   assertEquals(second.deps.recordFiles.calls, []);
   assertEquals(second.deps.sql.statements.length, 2);
+
+  const other = { ciphertext_sha256: "0".repeat(64) };
+  await assertFailure(await post(second, `${PATH}/complete`, other), 409, "already_uploaded");
+  assertEquals(second.deps.recordFiles.calls, []);
 });
 
 Deno.test("POST /records/:id/complete answers 503 when the file breaks off while it is read", async () => {
@@ -404,8 +371,8 @@ Deno.test("POST /records/:id/complete answers 503 when the file breaks off while
         },
       }),
     );
-  await assertFailure(await post(subject, `${PATH}/complete`), 503, "unavailable");
-  assertEquals(subject.deps.sql.ended, ["committed"]);
+  await assertFailure(await post(subject, `${PATH}/complete`, SEALED.done), 503, "unavailable");
+  assertEquals(subject.deps.sql.ended, ["committed", "committed"]);
 });
 
 Deno.test("POST /records/:id/download-url signs for a minute, under a name that says nothing", async () => {
@@ -413,14 +380,21 @@ Deno.test("POST /records/:id/download-url signs for a minute, under a name that 
   const data = await assertSuccess(await post(subject, `${PATH}/download-url`));
   assertEquals(data, {
     url: `https://project.example/storage/v1/object/sign/${STORAGE_PATH}` +
-      `?token=down&download=record-${RECORD_ID}.txt`,
+      `?token=down&download=record-${RECORD_ID}.blf1`,
     expires_at: "2026-03-01T12:01:00.000Z",
     ...ANNOUNCED,
+    encryption: ENCRYPTION,
   });
   assertEquals(subject.deps.recordFiles.calls, [
-    `signDownload ${STORAGE_PATH} record-${RECORD_ID}.txt 60`,
+    `signDownload ${STORAGE_PATH} record-${RECORD_ID}.blf1 60`,
   ]);
-  assertEquals(subject.deps.sql.ended, ["committed"]);
+  const { sql } = subject.deps;
+  assertEquals(sql.ended, ["committed", "committed"]);
+  // The audit row is committed before anybody looks for the key.
+  const [decided, opened] = [sql.find("authorize_record_download"), sql.find("record_file_key")];
+  assert(decided.transaction < opened.transaction);
+  assertEquals(opened.values, [RECORD_ID, STORAGE_PATH]);
+  assertEquals(sql.settingsOf(opened).role, "records_worker");
 });
 
 Deno.test("POST /records/:id/download-url answers 403 to a share for viewing", async () => {
@@ -496,7 +470,7 @@ Deno.test("GET /records/openapi.json describes every route with its schemas", as
   assertEquals(upload.security, [{ user: [] }]);
   const body = upload.requestBody.content["application/json"].schema;
   assertEquals(body.additionalProperties, false);
-  assertEquals(body.properties.file_size.maximum, 50 * 1024 * 1024);
+  assertEquals(body.properties.file_size.maximum, 50_000_000);
   assertEquals(upload.parameters[0].in, "path");
   assertStringIncludes(upload.responses["409"].description, "already_uploaded");
   assert(paths["/records/import"].post.requestBody.content["application/fhir+json"]);

@@ -1,12 +1,21 @@
 // Whether a file is what it was announced to be, found while it streams by.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { findDifferences } from "../../functions/records/file_check.ts";
+import { encryptStream, importKey } from "../../clients/blf1.ts";
+import {
+  type DeclaredFile,
+  type FileDifference,
+  findDifferences,
+} from "../../functions/records/file_check.ts";
 import { checkType, type FileType, isFileType } from "../../functions/records/file_type.ts";
 import { DICOM_WITH, sampleFile, SAMPLES, sha256 } from "../fixtures/files.ts";
+import { seal } from "../support/sealed.ts";
 
 const encoder = new TextEncoder();
+const RECORD_ID = "b1b2c3d4-0000-4000-8000-000000000002";
+const KEY = crypto.getRandomValues(new Uint8Array(32));
+const IMPORTED = await importKey(KEY);
 const TYPES = Object.keys(SAMPLES).filter(isFileType);
 const TEXT_TYPES: FileType[] = ["text/plain", "application/json"];
 
@@ -191,47 +200,110 @@ Deno.test("no random bytes pass for a binary type", async () => {
   );
 });
 
-Deno.test("findDifferences finds nothing in the announced file", async () => {
+/** What is checked: a file, announced as it is and sealed, and its key. */
+async function sealedFile(file: Uint8Array<ArrayBuffer>, file_type: FileType) {
+  const sealed = await seal(file, { key: KEY.toBase64() }, RECORD_ID);
+  const declared = {
+    file_type,
+    file_size: file.length,
+    file_sha256: await sha256(file),
+    ...sealed.done,
+  };
+  return { bytes: sealed.bytes, declared };
+}
+
+const differencesOf = (
+  stream: AsyncIterable<Uint8Array>,
+  declared: DeclaredFile,
+): Promise<FileDifference[]> => findDifferences(stream, declared, IMPORTED, RECORD_ID);
+
+Deno.test("findDifferences finds nothing in the announced file, whatever the pieces", async () => {
   for (const type of TYPES) {
-    const { bytes, announced } = await sampleFile(type);
-    const { stream } = streamOf(bytes, 10);
-    assertEquals(await findDifferences(stream, { ...announced, file_type: type }), []);
+    const { bytes, declared } = await sealedFile(SAMPLES[type], type);
+    for (const pieceLength of [1, 10, 1 << 20]) {
+      assertEquals(await differencesOf(streamOf(bytes, pieceLength).stream, declared), []);
+    }
   }
 });
 
 Deno.test("findDifferences stops reading where a file is longer than announced", async () => {
   const bytes = new Uint8Array(1_000_000).fill(0x61);
-  const { stream, seen } = streamOf(bytes);
-  const declared = {
-    file_type: "text/plain" as const,
-    file_size: 5_000,
-    file_sha256: await sha256(bytes),
-  };
-  assertEquals(await findDifferences(stream, declared), ["file_size"]);
+  const { bytes: sealed, declared } = await sealedFile(bytes, "text/plain");
+  const { stream, seen } = streamOf(sealed);
+  assertEquals(await differencesOf(stream, { ...declared, file_size: 5_000 }), ["file_size"]);
   assertEquals(seen, { bytes: 6_000, is_cancelled: true });
 });
 
-Deno.test("findDifferences names everything that differs in a file that is shorter", async () => {
-  const { bytes, announced } = await sampleFile("image/png");
-  const { stream } = streamOf(bytes.subarray(0, 10));
-  const declared = { ...announced, file_type: "application/pdf" as const };
-  assertEquals(await findDifferences(stream, declared), ["file_size", "file_sha256", "file_type"]);
+Deno.test("findDifferences names everything that differs in another file", async () => {
+  const { bytes } = await sealedFile(SAMPLES["image/png"].subarray(0, 10), "image/png");
+  const { declared } = await sealedFile(SAMPLES["image/png"], "application/pdf");
+  assertEquals(await differencesOf(streamOf(bytes).stream, declared), [
+    "file_size",
+    "ciphertext_sha256",
+    "file_sha256",
+    "file_type",
+  ]);
 });
 
-Deno.test("findDifferences finds a single byte that differs", async () => {
-  const { bytes, announced } = await sampleFile("text/plain");
-  await fc.assert(fc.asyncProperty(fc.nat(bytes.length - 1), async (at) => {
-    const other = bytes.slice();
-    other[at] = other[at]! ^ 1;
-    const { stream } = streamOf(other, 3);
-    const found = await findDifferences(stream, { ...announced, file_type: "text/plain" });
-    assert(found.includes("file_sha256"));
-  }));
+Deno.test("findDifferences finds each announcement that is untrue by itself", async () => {
+  const { bytes, declared } = await sealedFile(SAMPLES["text/plain"], "text/plain");
+  const untrue: [Partial<DeclaredFile>, FileDifference][] = [
+    [{ file_size: declared.file_size + 1 }, "file_size"],
+    [{ ciphertext_sha256: declared.file_sha256 }, "ciphertext_sha256"],
+    [{ file_sha256: declared.ciphertext_sha256 }, "file_sha256"],
+    [{ file_type: "application/json" }, "file_type"],
+  ];
+  for (const [change, difference] of untrue) {
+    const found = await differencesOf(streamOf(bytes).stream, { ...declared, ...change });
+    assertEquals(found, [difference]);
+  }
 });
 
-Deno.test("findDifferences holds one piece of a large file at a time", async () => {
+Deno.test("findDifferences finds a single byte that differs, and that it cannot be opened", async () => {
+  const { bytes, declared } = await sealedFile(SAMPLES["text/plain"], "text/plain");
+  await fc.assert(
+    fc.asyncProperty(fc.nat(bytes.length - 1), async (at) => {
+      const other = bytes.with(at, bytes[at]! ^ 1);
+      const { stream } = streamOf(other, 3);
+      const expected: FileDifference[] = ["ciphertext_sha256", "encryption"];
+      assertEquals(await differencesOf(stream, declared), expected);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("findDifferences reads on behind what cannot be opened, and knows the rest", async () => {
+  const file = new Uint8Array(200_000).fill(0x61);
+  const { bytes, declared } = await sealedFile(file, "text/plain");
+  const other = bytes.with(20, bytes[20]! ^ 1);
+  const ciphertext_sha256 = await sha256(other);
+  const { stream, seen } = streamOf(other);
+  assertEquals(await differencesOf(stream, { ...declared, ciphertext_sha256 }), ["encryption"]);
+  assert(seen.bytes >= other.length && !seen.is_cancelled);
+});
+
+Deno.test("findDifferences opens a file with its own key and for its own record only", async () => {
+  const { bytes, declared } = await sealedFile(SAMPLES["image/png"], "image/png");
+  const [stream, again] = [streamOf(bytes).stream, streamOf(bytes).stream];
+  const other = await importKey(KEY.with(0, KEY[0]! ^ 1));
+  assertEquals(await findDifferences(stream, declared, other, RECORD_ID), ["encryption"]);
+  const record = "00000000-0000-4000-8000-000000000000";
+  assertEquals(await findDifferences(again, declared, IMPORTED, record), ["encryption"]);
+});
+
+Deno.test("findDifferences passes on that the file broke off", async () => {
+  const { bytes, declared } = await sealedFile(SAMPLES["image/png"], "image/png");
+  async function* file() {
+    yield bytes.subarray(0, 50);
+    await Promise.resolve();
+    throw new TypeError("connection lost");
+  }
+  await assertRejects(() => differencesOf(file(), declared), TypeError, "connection lost");
+});
+
+Deno.test("findDifferences holds a few pieces of a large file at a time", async () => {
   const piece = new Uint8Array(1 << 20).fill(0x61);
-  const pieces = 50;
+  const pieces = 150;
   async function* file() {
     for (let count = 0; count < pieces; count++) yield piece;
   }
@@ -239,10 +311,13 @@ Deno.test("findDifferences holds one piece of a large file at a time", async () 
     file_type: "text/plain" as const,
     file_size: pieces * piece.length,
     file_sha256: "0".repeat(64),
+    ciphertext_sha256: "0".repeat(64),
   };
+  const sealed = ReadableStream.from(file()).pipeThrough(encryptStream(IMPORTED, RECORD_ID));
   const before = Deno.memoryUsage();
-  assertEquals(await findDifferences(file(), declared), ["file_sha256"]);
+  assertEquals(await differencesOf(sealed, declared), ["ciphertext_sha256", "file_sha256"]);
   const after = Deno.memoryUsage();
   const grown = after.external + after.heapUsed - before.external - before.heapUsed;
-  assert(grown < 30 << 20, `${Math.round(grown / 1e6)} MB`);
+  // Half the file, nearly all of it garbage that nobody has collected yet.
+  assert(grown < 75 << 20, `${Math.round(grown / 1e6)} MB`);
 });

@@ -36,10 +36,7 @@ Deno.test("every worker role of the code is one that policies/README.md lists", 
 
 Deno.test("only what boots reads the environment or the clock", () => {
   const readers = files.filter((path) => /\bDeno\.env\b|\bDate\.now\(/.test(textOf(path)));
-  assertEquals(readers.toSorted(), [
-    "functions/_shared/deps.ts",
-    "functions/audit/index.ts",
-    "functions/identity/index.ts",
-    "functions/records/index.ts",
-  ]);
+  const boots = (path: string) => /^functions\/[a-z]+\/index\.ts$/.test(path);
+  assertEquals(readers.filter((path) => !boots(path)), ["functions/_shared/deps.ts"]);
+  assert(readers.some(boots));
 });

@@ -12,6 +12,8 @@ export interface TestEnv {
   dbUrl?: string;
   /** Connection URL of the superuser; only the embedded stack gives it away. */
   adminUrl?: string;
+  /** `KEY_ENCRYPTION_KEYS` of the functions; only the embedded stack gives them away. */
+  encryptionKeys?: string;
 }
 
 /** Reads the environment that `tools/with_stack.ts`, or the person testing, has set. */
@@ -22,6 +24,7 @@ export function testEnv(): TestEnv {
     secretKey: required("SUPABASE_SECRET_KEY"),
     dbUrl: Deno.env.get("SUPABASE_DB_URL"),
     adminUrl: Deno.env.get("BL_LOCAL_ADMIN_URL"),
+    encryptionKeys: Deno.env.get("BL_LOCAL_ENCRYPTION_KEYS"),
   };
 }
 

@@ -5,6 +5,7 @@ import type { sampleFile } from "../fixtures/files.ts";
 import { type Person, tokenOf } from "./auth.ts";
 import { must } from "./people.ts";
 import { type Answer, refusalOf, send } from "./requests.ts";
+import { asUpload, seal } from "./sealed.ts";
 
 /** Bucket of the files of records. */
 export const BUCKET = "medical-records";
@@ -65,16 +66,20 @@ export async function share(
 
 type Sample = Awaited<ReturnType<typeof sampleFile>>;
 
-/** Announces a file, uploads `bytes`, and says so; answers what the last step answered. */
+/** Announces a file, uploads `bytes` sealed, and says so; answers what the last step answered. */
 export async function upload(
   { client }: Person,
   recordId: string,
   { announced, bytes }: Sample,
 ): Promise<Answer> {
-  const { path, token } = await mustPost(client, `${recordId}/upload-url`, announced);
-  const file = new Blob([bytes], { type: announced.file_type });
-  await must(client.storage.from(BUCKET).uploadToSignedUrl(path, token, file));
-  return await postRecords(client, `${recordId}/complete`);
+  const { path, token, encryption } = await mustPost(
+    client,
+    `${recordId}/upload-url`,
+    announced,
+  );
+  const sealed = await seal(bytes, encryption, recordId);
+  await must(client.storage.from(BUCKET).uploadToSignedUrl(path, token, asUpload(sealed)));
+  return await postRecords(client, `${recordId}/complete`, sealed.done);
 }
 
 /** Status and code of a call by supabase-js that was refused. */

@@ -6,6 +6,7 @@ import type { Fhir } from "../functions/bundles.ts";
 import type { Person } from "./auth.ts";
 import { testEnv } from "./env.ts";
 import { must } from "./people.ts";
+import { asUpload, seal } from "./sealed.ts";
 
 /** Posts to the function; answers status, headers and the envelope's data or error. */
 export async function call(
@@ -36,28 +37,31 @@ export async function newRecord(person: Person, patient_id = person.id): Promise
   return id;
 }
 
-/** Announces a file and uploads bytes to the signed address. */
+/**
+ * Announces a file, seals bytes and uploads them to the signed address; answers where they lie, and the
+ * body that completes the upload.
+ */
 export async function upload(
   person: Person,
   recordId: string,
   announced: object,
   bytes: Uint8Array<ArrayBuffer>,
-  type: string,
-) {
+): Promise<{ path: string; done: { ciphertext_sha256: string } }> {
   const { status, data } = await call(person, `${recordId}/upload-url`, announced);
   assertEquals(status, 200);
+  const sealed = await seal(bytes, data.encryption, recordId);
   const { error } = await person.client.storage.from("medical-records")
-    .uploadToSignedUrl(data.path, data.token, new Blob([bytes], { type }));
+    .uploadToSignedUrl(data.path, data.token, asUpload(sealed));
   assertEquals(error, null);
-  return data.path;
+  return { path: data.path, done: sealed.done };
 }
 
 /** A record of a person with its file. */
 export async function newFile(person: Person): Promise<string> {
   const recordId = await newRecord(person);
   const { bytes, announced } = await sampleFile("application/pdf");
-  await upload(person, recordId, announced, bytes, "application/pdf");
-  assertEquals((await call(person, `${recordId}/complete`)).status, 200);
+  const { done } = await upload(person, recordId, announced, bytes);
+  assertEquals((await call(person, `${recordId}/complete`, done)).status, 200);
   return recordId;
 }
 

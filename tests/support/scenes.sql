@@ -279,23 +279,50 @@ as $$
 declare
   v_record public.medical_records;
   v_path text;
+  v_key uuid;
 begin
   update public.medical_records as r set
     file_name = p_name, file_type = 'application/pdf', file_size = 9, file_sha256 = repeat('a', 64)
   where r.id = tests.id(p_record)
   returning r.* into v_record;
   v_path := format('%s/%s/x', v_record.patient_id, v_record.id);
-  update public.medical_record_contents set storage_path = v_path where record_id = v_record.id;
+  v_key := tests.make_data_key(v_record.id);
+  update public.medical_record_contents set storage_path = v_path, data_key_id = v_key
+  where record_id = v_record.id;
   insert into private.record_uploads (
     record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
-    expires_at, completed_at, object_version
+    expires_at, completed_at, object_version, data_key_id, ciphertext_sha256
   )
   values (
     v_record.id, v_record.patient_id, v_path, p_name, 'application/pdf', 9, repeat('a', 64),
-    v_record.patient_id, now() + interval '10 minutes', now(), 'v1'
+    v_record.patient_id, now() + interval '10 minutes', now(), 'v1', v_key,
+    repeat('c', 64)
   );
   perform tests.put_object(v_path);
 end;
 $$;
 comment on function tests.make_file(text, text) is
   'Gives a record that has contents a file, as an upload that was checked and taken over does.';
+
+create function tests.make_data_key(
+  p_subject_id uuid,
+  p_purpose text default 'record_file',
+  p_key_version integer default 1
+)
+  returns uuid
+  language sql
+  security definer
+  set search_path = ''
+as $$
+  insert into private.data_keys (purpose, subject_id, key_id, key_version, wrapped_key)
+  values (
+    p_purpose, p_subject_id, 'main', p_key_version,
+    -- Random, as what comes out of a key ring looks.
+    decode(replace(concat(
+      gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), left(gen_random_uuid()::text, 28)
+    ), '-', ''), 'hex')
+  )
+  returning id
+$$;
+comment on function tests.make_data_key(uuid, text, integer) is
+  'A wrapped data key of a record or a patient, under a version of the key-encryption key `main`.';

@@ -1,6 +1,7 @@
 // Who can see what: asks as a person, right now, and writes down a row of the table.
 
-import { callRecords, type Client, granted, type Outcome, outcome } from "./outcome.ts";
+import { downloadRecordFile, RecordFileError } from "../../clients/records.ts";
+import { type Client, granted, type Outcome, outcome } from "./outcome.ts";
 
 /** What the demo looks at, again and again, as different people. */
 export interface Target {
@@ -58,7 +59,10 @@ export async function look(
     .select("id", { count: "exact", head: true }).eq("patient_id", patientId);
   const shared = await readRecord(client, sharedId);
   const other = await readRecord(client, otherId);
-  const file = await callRecords<{ url: string }>(client, `${sharedId}/download-url`);
+  const file = await downloadRecordFile(client, sharedId).catch((refused) => {
+    if (refused instanceof RecordFileError) return null;
+    throw refused;
+  });
   const rules = id === patientId ? [{ rule: "owner" }] : await granted(
     patientClient.rpc("why_can_see", { p_viewer_id: id, p_patient_id: patientId }),
   );
@@ -68,16 +72,11 @@ export async function look(
       listed: count ?? 0,
       shared: shared.data !== null,
       other: other.data !== null,
-      file: file.data ? (await fetchBytes(file.data.url)) > 0 : false,
+      file: file ? (await new Response(file.stream).bytes()).length === file.file_size : false,
     },
     expected,
     rules: rules.map(({ rule }) => rule).join(", ") || "none",
   };
-}
-
-async function fetchBytes(url: string): Promise<number> {
-  const response = await fetch(url);
-  return response.ok ? (await response.bytes()).length : 0;
 }
 
 /** Whether somebody got exactly what they must. */

@@ -13,7 +13,15 @@ import {
 } from "./access.ts";
 import { tellEmergency } from "./emergency.ts";
 import { Narrator, tableLines } from "./narrator.ts";
-import { callFunction, callRecords, granted, outcome } from "./outcome.ts";
+import { encryptStream, importKey, uploadRecordFile } from "../../clients/records.ts";
+import {
+  callFunction,
+  callRecords,
+  type Client,
+  granted,
+  type Outcome,
+  outcome,
+} from "./outcome.ts";
 import { makeAdministrator, type Person, signInAgain, signUp, useSecondFactor } from "./people.ts";
 import type { RunningStack } from "./stack.ts";
 
@@ -146,26 +154,21 @@ class Story {
       ...{ file_name: "ct-chest.dcm", file_type: "application/dicom" },
       ...{ file_size: scan.length, file_sha256: await sha256(scan) },
     };
-    const send = async (bytes: Uint8Array<ArrayBuffer>) => {
-      told.did('invoke("records/<id>/upload-url", { body: { file_name, file_type, … } })');
-      const address = await callRecords<{ path: string; token: string }>(
-        client,
-        `${recordId}/upload-url`,
-        announced,
-      );
-      if (!address.data) throw new Error(`No address for the upload: ${address.refusal}`);
-      told.did(`supabase.storage.from("${BUCKET}").uploadToSignedUrl(path, token, file)`);
-      const { path, token } = address.data;
-      const file = new Blob([bytes], { type: announced.file_type });
-      const { error } = await client.storage.from(BUCKET).uploadToSignedUrl(path, token, file);
-      if (error) throw error;
-      told.did('invoke("records/<id>/complete")');
-      return await callRecords(client, `${recordId}/complete`);
-    };
-    const wrong = await send(SAMPLES["application/pdf"]);
+    const wrong = await this.#sendOther(client, recordId, announced, SAMPLES["application/pdf"]);
     told.refused("a file that is not the announced one", wrong, "422 file_mismatch");
-    const right = await send(scan);
-    told.allowed(`the scan, ${scan.length} bytes of DICOM, is checked and taken over`, right);
+    told.did("uploadRecordFile(supabase, recordId, file), of clients/records.ts");
+    const file = new File([scan], announced.file_name, { type: announced.file_type });
+    const taken = await uploadRecordFile(client, recordId, file);
+    told.expect(
+      `the scan, ${scan.length} bytes of DICOM, is encrypted here, checked and taken over`,
+      taken.file_sha256 === announced.file_sha256,
+    );
+    const { data: sealed } = await callRecords<{ url: string }>(client, `${recordId}/download-url`);
+    const stored = new TextDecoder("latin1").decode(await (await fetch(sealed?.url ?? "")).bytes());
+    told.expect(
+      "what lies in Storage begins with BLF1 and names nobody",
+      stored.startsWith("BLF1") && !stored.includes("Rao^Ananya"),
+    );
 
     const other = await granted(
       client.from("medical_records").select("id").neq("id", recordId)
@@ -197,6 +200,37 @@ class Story {
     told.expect(`the database has ${phone?.slice(0, 20)}…`, phone?.startsWith("v1.") === true);
     const past = await outcome(client.from("patients").update({ phone: PHONE }).eq("id", id));
     told.refused("writing the column past the function", past, "403 42501");
+  }
+
+  /** Announces one file and uploads another, step by step as the client module does it. */
+  async #sendOther(
+    client: Client,
+    recordId: string,
+    announced: object,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): Promise<Outcome<unknown>> {
+    const told = this.#told;
+    told.did('invoke("records/<id>/upload-url", { body: { file_name, file_type, … } })');
+    const { data: address, refusal } = await callRecords<
+      { path: string; token: string; encryption: { key: string } }
+    >(client, `${recordId}/upload-url`, announced);
+    if (!address) throw new Error(`No address for the upload: ${refusal}`);
+    told.tell("the answer has a key for this file alone: what goes up is encrypted with it");
+    const key = await importKey(Uint8Array.fromBase64(address.encryption.key));
+    const sealed = await new Response(
+      new Blob([bytes]).stream().pipeThrough(encryptStream(key, recordId)),
+    ).bytes();
+    told.did(`supabase.storage.from("${BUCKET}").uploadToSignedUrl(path, token, sealed)`);
+    const { error } = await client.storage.from(BUCKET)
+      .uploadToSignedUrl(
+        address.path,
+        address.token,
+        new Blob([sealed], { type: "application/octet-stream" }),
+      );
+    if (error) throw error;
+    told.did('invoke("records/<id>/complete", { body: { ciphertext_sha256 } })');
+    const ciphertext_sha256 = await sha256(sealed);
+    return await callRecords(client, `${recordId}/complete`, { ciphertext_sha256 });
   }
 
   async relativeSeesOneRecord({ client, name }: Person, target: Target): Promise<void> {
