@@ -356,6 +356,7 @@ export type Database = {
       "medical_record_contents": {
         Row: {
           "created_at": string;
+          "data_key_id": string | null;
           "deleted_at": string | null;
           "description": string | null;
           "fhir": Json | null;
@@ -369,6 +370,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "created_at"?: string;
+          "data_key_id"?: string | null;
           "deleted_at"?: string | null;
           "description"?: string | null;
           "fhir"?: Json | null;
@@ -381,6 +383,7 @@ export type Database = {
         };
         Update: {
           "created_at"?: string;
+          "data_key_id"?: string | null;
           "deleted_at"?: string | null;
           "description"?: string | null;
           "fhir"?: Json | null;
