@@ -190,7 +190,13 @@ function createDeps(url: string): Deps {
       env: { url: PUBLIC_URL, publishableKeys: {}, secretKeys: {}, jwks: { keys: [publicJwk] } },
     },
     sql,
-    recordFiles: { signUpload: absent, signDownload: absent, open: absent, remove: absent },
+    recordFiles: {
+      signUpload: absent,
+      signDownload: absent,
+      open: absent,
+      create: absent,
+      remove: absent,
+    },
     keyRing: openKeyRing(KEY_VERSIONS),
     blindIndexKey: new Uint8Array(32).fill(9),
     rateLimiter: {

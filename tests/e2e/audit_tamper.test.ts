@@ -35,7 +35,7 @@ async function sealedTrail(sql: postgres.Sql): Promise<Target> {
   }
 }
 
-async function disableTriggers(sql: postgres.ISql) {
+async function disableTriggers(sql: postgres.Sql | postgres.TransactionSql) {
   for (const table of ["public.audit_events", "public.audit_seals", "private.audit_seal_leaves"]) {
     await sql.unsafe(`alter table ${table} disable trigger all`);
   }
@@ -92,7 +92,7 @@ async function changesAreFound({ sql }: AuditLab) {
 }
 
 /** The newest seal as the worker reads it. */
-async function headOf(sql: postgres.ISql): Promise<Head> {
+async function headOf(sql: postgres.Sql | postgres.TransactionSql): Promise<Head> {
   const [row] = await sql<Head[]>`
     select seal_id, hash, merkle_root, canonical, sealed_at::text from private.audit_head()`;
   return present(row);
@@ -109,7 +109,7 @@ async function headsShowRewrites({ sql }: AuditLab, t: Deno.TestContext) {
   const anchor = await readHead(published, await exportJWK(pair.publicKey));
   await writeEvents(sql, 5);
   await seal(sql);
-  const lines = async (from: postgres.ISql) =>
+  const lines = async (from: postgres.Sql | postgres.TransactionSql) =>
     await Array.fromAsync(exportLog(from as postgres.Sql));
 
   await t.step("as it was, it fits, with what came after", async () => {
@@ -124,7 +124,7 @@ async function headsShowRewrites({ sql }: AuditLab, t: Deno.TestContext) {
     });
   });
 
-  const rewrite = async (tx: postgres.ISql) => {
+  const rewrite = async (tx: postgres.Sql | postgres.TransactionSql) => {
     const seals = await tx<{ id: number }[]>`select id from public.audit_seals order by id`;
     for (const { id } of seals) {
       await rehashSeal(tx, id);
@@ -133,31 +133,32 @@ async function headsShowRewrites({ sql }: AuditLab, t: Deno.TestContext) {
           from public.audit_seals as p where s.id = ${id} and p.id = s.id - 1`;
     }
   };
-  const attacks: Record<string, (tx: postgres.ISql) => Promise<unknown>> = {
-    "an edited event": async (tx) => {
-      const id = present(leaves[20]).event_id;
-      await tx`update public.audit_events set actor_id = null where id = ${id}`;
-      await tx`update private.audit_seal_leaves as l set leaf_hash = e.leaf_hash
+  const attacks: Record<string, (tx: postgres.Sql | postgres.TransactionSql) => Promise<unknown>> =
+    {
+      "an edited event": async (tx) => {
+        const id = present(leaves[20]).event_id;
+        await tx`update public.audit_events set actor_id = null where id = ${id}`;
+        await tx`update private.audit_seal_leaves as l set leaf_hash = e.leaf_hash
           from public.audit_events as e where e.id = l.event_id and e.id = ${id}`;
-      await rewrite(tx);
-    },
-    "a deleted event": async (tx) => {
-      const { event_id, seal_id } = present(leaves[15]); // the last of its seal
-      await tx`delete from public.audit_events where id = ${event_id}`;
-      await tx`delete from private.audit_seal_leaves where event_id = ${event_id}`;
-      await rehashSeal(tx, seal_id);
-      await rewrite(tx);
-    },
-    "everything from some seal on deleted": async (tx) => {
-      await tx`delete from public.audit_events as e using private.audit_seal_leaves as l
+        await rewrite(tx);
+      },
+      "a deleted event": async (tx) => {
+        const { event_id, seal_id } = present(leaves[15]); // the last of its seal
+        await tx`delete from public.audit_events where id = ${event_id}`;
+        await tx`delete from private.audit_seal_leaves where event_id = ${event_id}`;
+        await rehashSeal(tx, seal_id);
+        await rewrite(tx);
+      },
+      "everything from some seal on deleted": async (tx) => {
+        await tx`delete from public.audit_events as e using private.audit_seal_leaves as l
           where l.event_id = e.id and l.seal_id > 3`;
-      await tx`delete from private.audit_seal_leaves where seal_id > 3`;
-      await tx`delete from public.audit_seals where id > 3`;
-    },
-    "nothing left": async (tx) => {
-      await tx`truncate public.audit_events, public.audit_seals, private.audit_seal_leaves`;
-    },
-  };
+        await tx`delete from private.audit_seal_leaves where seal_id > 3`;
+        await tx`delete from public.audit_seals where id > 3`;
+      },
+      "nothing left": async (tx) => {
+        await tx`truncate public.audit_events, public.audit_seals, private.audit_seal_leaves`;
+      },
+    };
   for (const [name, attack] of Object.entries(attacks)) {
     await t.step(name, async () => {
       await undone(sql, async (tx) => {

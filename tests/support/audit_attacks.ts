@@ -14,7 +14,7 @@ export interface Target {
 
 /** Does something forbidden; gives the id of the event that must be named, if only one can be. */
 export type Attack = (
-  sql: postgres.ISql,
+  sql: postgres.Sql | postgres.TransactionSql,
   target: Target,
   random: Random,
 ) => Promise<number | undefined>;
@@ -47,14 +47,14 @@ const followedLeaf = ({ leaves, lastSealId }: Target, random: Random) =>
   random.pick(leaves.filter(({ seal_id }) => seal_id < lastSealId));
 
 /** Leaf hashes of a seal's index, made to agree with the events. */
-async function rehashLeaf(sql: postgres.ISql, id: number) {
+async function rehashLeaf(sql: postgres.Sql | postgres.TransactionSql, id: number) {
   await sql`
     update private.audit_seal_leaves as l set leaf_hash = e.leaf_hash, occurred_at = e.occurred_at
     from public.audit_events as e where e.id = l.event_id and l.event_id = ${id}`;
 }
 
 /** Count, range and root of a seal, made to agree with its leaves. */
-export async function rehashSeal(sql: postgres.ISql, id: number) {
+export async function rehashSeal(sql: postgres.Sql | postgres.TransactionSql, id: number) {
   await sql`
     update public.audit_seals as s
     set merkle_root = private.merkle_root(l.level), leaf_count = l.leaf_count, from_id = l.from_id,
@@ -67,12 +67,12 @@ export async function rehashSeal(sql: postgres.ISql, id: number) {
     where s.id = ${id}`;
 }
 
-async function edit(sql: postgres.ISql, id: number, random: Random) {
+async function edit(sql: postgres.Sql | postgres.TransactionSql, id: number, random: Random) {
   const change = random.pick(EDITS);
   await sql.unsafe(`update public.audit_events set ${change} where id = ${id}`);
 }
 
-async function renumber(sql: postgres.ISql, sealId: number) {
+async function renumber(sql: postgres.Sql | postgres.TransactionSql, sealId: number) {
   await sql`
     update private.audit_seal_leaves set position = position + 1000000 where seal_id = ${sealId}`;
   await sql`
@@ -84,7 +84,11 @@ async function renumber(sql: postgres.ISql, sealId: number) {
     where l.seal_id = ${sealId} and l.event_id = n.event_id`;
 }
 
-async function insertCopy(sql: postgres.ISql, id: number, changes: string): Promise<number> {
+async function insertCopy(
+  sql: postgres.Sql | postgres.TransactionSql,
+  id: number,
+  changes: string,
+): Promise<number> {
   const [row] = await sql.unsafe<{ id: number }[]>(`
     insert into public.audit_events (occurred_at, actor_id, actor_role, action, resource_type,
       patient_id, new_values, transaction_id)

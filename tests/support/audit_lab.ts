@@ -46,7 +46,10 @@ export async function withAuditLab(work: (lab: AuditLab) => Promise<void>): Prom
 }
 
 /** Writes events in one statement, by the same default values as the product's. */
-export async function writeEvents(sql: postgres.ISql, count: number): Promise<number[]> {
+export async function writeEvents(
+  sql: postgres.Sql | postgres.TransactionSql,
+  count: number,
+): Promise<number[]> {
   const rows = await sql<{ id: number }[]>`
     insert into public.audit_events (actor_id, actor_role, session_id, action, resource_type,
       resource_id, patient_id, purpose, old_values, new_values, ip_address, user_agent, request_id)
@@ -59,14 +62,14 @@ export async function writeEvents(sql: postgres.ISql, count: number): Promise<nu
 }
 
 /** Seals, as the worker does, in trees of at most `leaves`. */
-export async function seal(sql: postgres.ISql, leaves = 16384) {
+export async function seal(sql: postgres.Sql | postgres.TransactionSql, leaves = 16384) {
   const [row] = await sql<{ is_busy: boolean; seals: number; events: number }[]>`
     select is_busy, seals, events from private.seal_audit(64, ${leaves})`;
   return { ...present(row) };
 }
 
 /** Checks the whole trail. */
-export async function check(sql: postgres.ISql): Promise<Check> {
+export async function check(sql: postgres.Sql | postgres.TransactionSql): Promise<Check> {
   const [row] = await sql<Check[]>`
     select ok, checked, first_bad_id, reason from private.check_audit()`;
   return { ...present(row) };
