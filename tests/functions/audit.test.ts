@@ -154,6 +154,18 @@ Deno.test("POST /audit/seal answers 401 unauthenticated to a delivery that the q
   });
 });
 
+Deno.test("createQueueReceiver keeps to its keys where the library is told to develop", async () => {
+  // With this set the library would trust keys that are in its source.
+  Deno.env.set("QSTASH_DEV", "true");
+  try {
+    const receiver = createQueueReceiver(QUEUE_KEYS);
+    const signature = await signDelivery({ url: URL_OF_PATH, key: QUEUE_KEYS.current });
+    assertEquals(await receiver.accepts({ signature, body: "", url: URL_OF_PATH }), true);
+  } finally {
+    Deno.env.delete("QSTASH_DEV");
+  }
+});
+
 Deno.test("POST /audit/seal asks who is signed in no less when a signature is missing", async () => {
   const subject = build();
   const response = await subject.app.request(PATH, { method: "POST" });

@@ -32,6 +32,8 @@ export async function withAuditLab(work: (lab: AuditLab) => Promise<void>): Prom
       const sql = postgres(databaseUrl(port, role, name), {
         max: 1,
         onnotice: () => {},
+        // Nobody is to wait for a sealer; who does fails here, and does not hang.
+        connection: { lock_timeout: 10_000 },
         types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
       });
       open.push(sql);
