@@ -37,8 +37,8 @@ as $$
   )
 $$;
 comment on function private.audit_canonical(
-  bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text, text,
-  xid8
+  bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text,
+  text, xid8
 ) is
   'An audit row as the text that is hashed: a JSON array of the name of this form and all columns, '
   'occurred_at in microseconds since 1970 UTC, old and new values as jsonb writes itself.';
@@ -63,7 +63,7 @@ create function private.audit_leaf(
 )
   returns bytea
   language plpgsql -- not sql: that would be planned anew for every statement that inserts
-  immutable -- convert_to() counts as stable, since conversions may be replaced; UTF-8 to itself is none
+  immutable -- convert_to() counts as stable, but UTF-8 to itself is no conversion
   set search_path = ''
 as $$
 begin
@@ -78,8 +78,8 @@ begin
 end;
 $$;
 comment on function private.audit_leaf(
-  bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text, text,
-  xid8
+  bigint, timestamptz, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text,
+  text, xid8
 ) is
   'Leaf hash of RFC 6962, section 2.1: SHA-256 of a zero byte and the canonical form in UTF-8.';
 
@@ -116,7 +116,8 @@ create table public.audit_events (
   leaf_hash bytea not null generated always as (
     private.audit_leaf(
       id, occurred_at, actor_id, actor_role, session_id, action, resource_type, resource_id,
-      patient_id, purpose, old_values, new_values, ip_address, user_agent, request_id, transaction_id
+      patient_id, purpose, old_values, new_values, ip_address, user_agent, request_id,
+      transaction_id
     )
   ) stored,
 
@@ -149,7 +150,8 @@ comment on column public.audit_events.new_values is
 comment on column public.audit_events.ip_address is 'Client''s address as the gateway gave it.';
 comment on column public.audit_events.user_agent is 'At most 200 characters.';
 comment on column public.audit_events.transaction_id is
-  'Transaction that wrote the row. Tells a row that was committed late from one that was slipped in.';
+  'Transaction that wrote the row. Tells a row that was committed late from one that was slipped '
+  'in.';
 comment on column public.audit_events.leaf_hash is
   'Leaf of the row in the Merkle tree of its seal. Generated: nobody can give it another value.';
 

@@ -29,8 +29,8 @@ $$;
 comment on function private.audit_seal_canonical(
   bigint, bigint, bigint, integer, bytea, bytea, pg_snapshot, boolean, boolean, timestamptz
 ) is
-  'A seal as the text that is hashed: a JSON array of the name of this form and all columns but the '
-  'hash itself, hashes in hexadecimal, sealed_at in microseconds since 1970 UTC.';
+  'A seal as the text that is hashed: a JSON array of the name of this form and all columns but '
+  'the hash itself, hashes in hexadecimal, sealed_at in microseconds since 1970 UTC.';
 revoke execute on function private.audit_seal_canonical(
   bigint, bigint, bigint, integer, bytea, bytea, pg_snapshot, boolean, boolean, timestamptz
 ) from public, anon, authenticated, service_role;
@@ -46,8 +46,8 @@ begin
 end;
 $$;
 comment on function private.audit_seal_hash(text) is
-  'SHA-256 of a seal''s canonical form in UTF-8. It begins with no zero or one byte, so it is the hash '
-  'of no leaf and no node.';
+  'SHA-256 of a seal''s canonical form in UTF-8. It begins with no zero or one byte, so it is the '
+  'hash of no leaf and no node.';
 revoke execute on function private.audit_seal_hash(text)
   from public, anon, authenticated, service_role;
 
@@ -83,18 +83,21 @@ create table public.audit_seals (
 comment on table public.audit_seals is
   'One row a closed stretch of the audit trail. Not PHI: hashes, counts and times.';
 comment on column public.audit_seals.id is 'From 1 without gaps.';
-comment on column public.audit_seals.from_id is 'Smallest id of its events; seals may overlap in ids.';
+comment on column public.audit_seals.from_id is
+  'Smallest id of its events; seals may overlap in ids.';
 comment on column public.audit_seals.to_id is 'Largest id of its events.';
 comment on column public.audit_seals.merkle_root is
   'Root of RFC 6962, section 2.1, over the leaves in the order of their ids.';
-comment on column public.audit_seals.previous_hash is 'Hash of the seal before; null for the first.';
+comment on column public.audit_seals.previous_hash is
+  'Hash of the seal before; null for the first.';
 comment on column public.audit_seals.snapshot is
-  'Which transactions the sealer saw as committed. A row of one of those that is not sealed by then was '
-  'slipped in later.';
+  'Which transactions the sealer saw as committed. A row of one of those that is not sealed by '
+  'then was slipped in later.';
 comment on column public.audit_seals.is_drained is
   'Whether the sealer left nothing over of what it saw.';
 comment on column public.audit_seals.is_restart is
-  'Whether its rows may carry numbers of another server''s transactions: the first after a restore.';
+  'Whether its rows may carry numbers of another server''s transactions: the first after a '
+  'restore.';
 comment on column public.audit_seals.sealed_at is 'When the sealer looked, UTC.';
 comment on column public.audit_seals.hash is 'SHA-256 of the canonical form. Generated.';
 
@@ -113,8 +116,8 @@ create table private.audit_seal_leaves (
   constraint audit_seal_leaves_position_check check (position >= 0)
 );
 comment on table private.audit_seal_leaves is
-  'Which event is which leaf of which seal. Not PHI. No foreign key to the events: that one is missing '
-  'must be possible to say.';
+  'Which event is which leaf of which seal. Not PHI. No foreign key to the events: that one is '
+  'missing must be possible to say.';
 comment on column private.audit_seal_leaves.position is 'Index of the leaf in the tree, from 0.';
 comment on column private.audit_seal_leaves.occurred_at is 'Of the event; leads to its partition.';
 comment on column private.audit_seal_leaves.leaf_hash is 'Of the event, as it was when sealed.';
@@ -138,9 +141,9 @@ alter table private.audit_seal_leaves enable always trigger audit_seal_leaves_ap
 alter table private.audit_seal_leaves enable always trigger audit_seal_leaves_no_truncate;
 
 -- Merkle trees -----------------------------------------------------------------------------------
--- A level of a tree is one bytea of 32 bytes a node. RFC 6962 splits n leaves after the largest power
--- of two below n; joining neighbours level by level, and lifting a last one without a neighbour as it
--- is, gives the same tree.
+-- A level of a tree is one bytea of 32 bytes a node. RFC 6962 splits n leaves after the largest
+-- power of two below n; joining neighbours level by level, and lifting a last one without a
+-- neighbour as it is, gives the same tree.
 
 create function private.merkle_parents(p_level bytea)
   returns bytea
@@ -157,7 +160,8 @@ as $$
   ) as pairs
 $$;
 comment on function private.merkle_parents(bytea) is
-  'The level above: of each pair of nodes SHA-256 of a one byte and both; a last single node as it is.';
+  'The level above: of each pair of nodes SHA-256 of a one byte and both; a last single node as '
+  'it is.';
 
 create function private.merkle_root(p_leaves bytea)
   returns bytea
@@ -201,7 +205,8 @@ begin
 end;
 $$;
 comment on function private.merkle_path(bytea, integer) is
-  'Audit path of RFC 6962, section 2.1.1, of the leaf at a position, lowest node first, in hexadecimal.';
+  'Audit path of RFC 6962, section 2.1.1, of the leaf at a position, lowest node first, in '
+  'hexadecimal.';
 
 revoke execute on function
   private.merkle_parents(bytea), private.merkle_root(bytea), private.merkle_path(bytea, integer)
@@ -232,8 +237,8 @@ begin
 end;
 $$;
 comment on function private.snapshot_before_self() is
-  'The snapshot of the calling statement, with the calling transaction among those in progress, where '
-  'a snapshot passes over it.';
+  'The snapshot of the calling statement, with the calling transaction among those in progress, '
+  'where a snapshot passes over it.';
 revoke execute on function private.snapshot_before_self()
   from public, anon, authenticated, service_role;
 
@@ -346,10 +351,12 @@ begin
 end;
 $$;
 comment on function private.seal_audit(integer, integer) is
-  'Seals every committed event that is in no seal yet, up to `p_max_seals` seals of `p_max_leaves`. '
-  'Answers how many seals and events, whether none was left over, and whether another sealer was at '
-  'work (then it did nothing). Nothing to seal makes no seal. Never waits, and nobody waits for it.';
-revoke execute on function private.seal_audit(integer, integer) from public, anon, authenticated, service_role;
+  'Seals every committed event that is in no seal yet, up to `p_max_seals` seals of '
+  '`p_max_leaves`. Answers how many seals and events, whether none was left over, and whether '
+  'another sealer was at work (then it did nothing). Nothing to seal makes no seal. Never waits, '
+  'and nobody waits for it.';
+revoke execute on function private.seal_audit(integer, integer)
+  from public, anon, authenticated, service_role;
 grant execute on function private.seal_audit(integer, integer) to audit_worker;
 
 create function private.audit_head()
@@ -369,7 +376,8 @@ as $$
   limit 1
 $$;
 comment on function private.audit_head() is
-  'The newest seal, which stands for all before it, with its canonical form; no row before the first.';
+  'The newest seal, which stands for all before it, with its canonical form; no row before the '
+  'first.';
 revoke execute on function private.audit_head() from public, anon, authenticated, service_role;
 grant execute on function private.audit_head() to audit_worker;
 
@@ -464,8 +472,8 @@ as $$
   from private.audit_proof(p_event_id) as p
 $$;
 comment on function public.audit_proof(bigint) is
-  'Shows that an event is in the sealed audit trail: its leaf hash, position, and the audit path of '
-  'RFC 6962 to the root of its seal; hashes in hexadecimal. For the patient whom the event concerns, '
-  'and administrators. Errors: PT401 unauthenticated, PT404 not_found, PT409 not_sealed.';
+  'Shows that an event is in the sealed audit trail: its leaf hash, position, and the audit path '
+  'of RFC 6962 to the root of its seal; hashes in hexadecimal. For the patient whom the event '
+  'concerns, and administrators. Errors: PT401 unauthenticated, PT404 not_found, PT409 not_sealed.';
 revoke execute on function public.audit_proof(bigint) from public, anon, service_role;
 grant execute on function public.audit_proof(bigint) to authenticated;

@@ -65,7 +65,7 @@ begin
       end as reason
     from leaf as f
     left join lateral (
-      -- The last seal that was made before the event's transaction began: nearly always the one before.
+      -- The last seal that was made before the event's transaction began, mostly the one before.
       select s.sealed_at
       from public.audit_seals as s
       where s.id < v_seal.id and s.id >= v_run_from_id
@@ -114,8 +114,8 @@ begin
 end;
 $$;
 comment on function private.check_audit_seal(bigint) is
-  'Computes one seal anew from its events. Answers how many events it checked, and the first that is '
-  'wrong with the reason; when the fault is the seal''s, its first event.';
+  'Computes one seal anew from its events. Answers how many events it checked, and the first that '
+  'is wrong with the reason; when the fault is the seal''s, its first event.';
 
 create function private.find_unsealed_event(p_from timestamptz, p_to timestamptz)
   returns table (bad_id bigint, reason text)
@@ -182,7 +182,13 @@ comment on function private.find_unsealed_event(timestamptz, timestamptz) is
   'Events of an interval, half-open; null is no bound.';
 
 create function private.check_audit(p_from timestamptz default null, p_to timestamptz default null)
-  returns table (ok boolean, checked bigint, first_bad_id bigint, first_bad_seal_id bigint, reason text)
+  returns table (
+    ok boolean,
+    checked bigint,
+    first_bad_id bigint,
+    first_bad_seal_id bigint,
+    reason text
+  )
   language plpgsql
   stable
   set search_path = ''
@@ -229,10 +235,10 @@ begin
 end;
 $$;
 comment on function private.check_audit(timestamptz, timestamptz) is
-  'Checks the seals made in an interval, half-open, and that no event of it was slipped in; null is no '
-  'bound. Computes every leaf, root and link anew. Answers the number of sealed events checked, and '
-  'the first that is wrong, with its seal and the reason. For the owner of the database; '
-  'administrators call public.verify_audit.';
+  'Checks the seals made in an interval, half-open, and that no event of it was slipped in; null '
+  'is no bound. Computes every leaf, root and link anew. Answers the number of sealed events '
+  'checked, and the first that is wrong, with its seal and the reason. For the owner of the '
+  'database; administrators call public.verify_audit.';
 
 revoke execute on function
   private.check_audit_seal(bigint),
@@ -241,7 +247,13 @@ revoke execute on function
 from public, anon, authenticated, service_role;
 
 create function private.verify_audit(p_from timestamptz, p_to timestamptz)
-  returns table (ok boolean, checked bigint, first_bad_id bigint, first_bad_seal_id bigint, reason text)
+  returns table (
+    ok boolean,
+    checked bigint,
+    first_bad_id bigint,
+    first_bad_seal_id bigint,
+    reason text
+  )
   language plpgsql
   security definer -- events and seals are not readable by the caller
   set search_path = ''
@@ -260,16 +272,24 @@ begin
     )
   );
   return query select
-    v_result.ok, v_result.checked, v_result.first_bad_id, v_result.first_bad_seal_id, v_result.reason;
+    v_result.ok, v_result.checked, v_result.first_bad_id, v_result.first_bad_seal_id,
+    v_result.reason;
 end;
 $$;
-comment on function private.verify_audit(timestamptz, timestamptz) is 'Body of public.verify_audit.';
+comment on function private.verify_audit(timestamptz, timestamptz) is
+  'Body of public.verify_audit.';
 revoke execute on function private.verify_audit(timestamptz, timestamptz)
   from public, anon, service_role;
 grant execute on function private.verify_audit(timestamptz, timestamptz) to authenticated;
 
 create function public.verify_audit(p_from timestamptz default null, p_to timestamptz default null)
-  returns table (ok boolean, checked bigint, first_bad_id bigint, first_bad_seal_id bigint, reason text)
+  returns table (
+    ok boolean,
+    checked bigint,
+    first_bad_id bigint,
+    first_bad_seal_id bigint,
+    reason text
+  )
   language sql
   set search_path = ''
 as $$
@@ -277,10 +297,10 @@ as $$
   from private.verify_audit(p_from, p_to) as v
 $$;
 comment on function public.verify_audit(timestamptz, timestamptz) is
-  'Computes the sealed audit trail anew: the seals made from p_from until before p_to (null: no bound), '
-  'every leaf, root and link of them, and that no event was slipped in. Answers ok, the number of '
-  'events checked, and the first bad one with its seal and the reason. For administrators; writes an '
-  'audit row. Errors: PT401 unauthenticated, PT403 forbidden.';
+  'Computes the sealed audit trail anew: the seals made from p_from until before p_to (null: no '
+  'bound), every leaf, root and link of them, and that no event was slipped in. Answers ok, the '
+  'number of events checked, and the first bad one with its seal and the reason. For '
+  'administrators; writes an audit row. Errors: PT401 unauthenticated, PT403 forbidden.';
 revoke execute on function public.verify_audit(timestamptz, timestamptz)
   from public, anon, service_role;
 grant execute on function public.verify_audit(timestamptz, timestamptz) to authenticated;
@@ -398,8 +418,8 @@ begin
       f.resource_id, f.patient_id, f.purpose, f.request_id,
       private.make_cursor(jsonb_build_array(f.id))
     from private.audit_search(
-      p_actor_id, p_patient_id, p_action, p_resource_type, p_resource_id, p_request_id, p_from, p_to,
-      p_limit, (v_after ->> 0)::bigint
+      p_actor_id, p_patient_id, p_action, p_resource_type, p_resource_id, p_request_id, p_from,
+      p_to, p_limit, (v_after ->> 0)::bigint
     ) as f
     order by f.id desc;
 end;
@@ -407,10 +427,11 @@ $$;
 comment on function public.audit_search(
   uuid, uuid, text, text, uuid, text, timestamptz, timestamptz, integer, text
 ) is
-  'Who did what to whose data: events that match every filter given, newest first by id, without the '
-  'values that changed. p_from until before p_to bounds occurred_at. For administrators; writes an '
-  'audit row, which the patient searched for can read. p_limit 1 to 100; p_cursor is the cursor of the '
-  'last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden.';
+  'Who did what to whose data: events that match every filter given, newest first by id, without '
+  'the values that changed. p_from until before p_to bounds occurred_at. For administrators; '
+  'writes an audit row, which the patient searched for can read. p_limit 1 to 100; p_cursor is '
+  'the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT403 forbidden.';
 revoke execute on function public.audit_search(
   uuid, uuid, text, text, uuid, text, timestamptz, timestamptz, integer, text
 ) from public, anon, service_role;

@@ -89,7 +89,8 @@ select is(
         case n when 8 then 'x' else a.purpose end, case n when 9 then '{}' else a.old_values end,
         case n when 10 then '{}' else a.new_values end,
         case n when 11 then '10.0.0.1' else a.ip_address end,
-        case n when 12 then 'x' else a.user_agent end, case n when 13 then 'x' else a.request_id end,
+        case n when 12 then 'x' else a.user_agent end,
+        case n when 13 then 'x' else a.request_id end,
         case n when 14 then '6' else a.transaction_id end)
       from public.audit_events as a
       cross join generate_series(1, 14) as n
@@ -230,12 +231,14 @@ from unnest(array[
 ]) as actor
 cross join unnest(array['public.audit_seals', 'private.audit_seal_leaves']) as name
 cross join unnest(array[
-  'select count(*) from TRAIL', 'insert into TRAIL default values', 'update TRAIL set leaf_count = 1',
+  'select count(*) from TRAIL', 'insert into TRAIL default values',
+  'update TRAIL set leaf_count = 1',
   'delete from TRAIL', 'truncate TRAIL'
 ]) as statement
 where statement not like 'update%' or name = 'public.audit_seals';
 
-create function pg_temp.attempt_as(p_role text, p_statement text) returns text language plpgsql as $$
+create function pg_temp.attempt_as(p_role text, p_statement text)
+  returns text language plpgsql as $$
 begin
   begin
     perform set_config('role', p_role, true);
@@ -275,7 +278,8 @@ from (values
   ('anon', '42501 grant'),
   ('service_role', '42501 grant')
 ) as m (actor, outcome);
-select is(tests.attempt('ada', 'select v from public.verify_audit(now() + interval ''1 hour'') as v'),
+select is(
+  tests.attempt('ada', 'select v from public.verify_audit(now() + interval ''1 hour'') as v'),
   '(t,0,,,)', 'verify_audit keeps to the interval');
 select tests.act_as('ada');
 select is((select ok from public.verify_audit()), true, 'it says so');
@@ -292,7 +296,10 @@ select is(
 savepoint sound;
 select pg_temp.write('pia', 1);
 select results_eq(
-  'select ok, first_bad_id = (select max(id) from public.audit_events), reason from private.check_audit()',
+  $$
+    select ok, first_bad_id = (select max(id) from public.audit_events), reason
+    from private.check_audit()
+  $$,
   $$ values (false, true, 'the event is older than a seal that it should have been in') $$,
   'an event that a seal ought to have is found'
 );
@@ -313,7 +320,8 @@ select is((select ok from private.check_audit()), true, 'without any of these al
 select pg_temp.write('pia', 1, pg_current_xact_id());
 create temp table sought as
   select
-    (select min(id) from public.audit_events where transaction_id = '5' and patient_id = tests.id('pia'))
+    (select min(id) from public.audit_events
+      where transaction_id = '5' and patient_id = tests.id('pia'))
       as of_pia,
     (select max(id) from public.audit_events where patient_id = tests.id('pia')) as not_sealed;
 grant select on sought to public;
@@ -400,8 +408,8 @@ select is(
 
 create temp table marked as
   select a.id, a.resource_id from public.audit_events as a where false;
-insert into public.audit_events (actor_id, actor_role, action, resource_type, resource_id, patient_id,
-  request_id, occurred_at)
+insert into public.audit_events (actor_id, actor_role, action, resource_type, resource_id,
+  patient_id, request_id, occurred_at)
 select tests.id(actor), 'doctor', action, resource, tests.id(resource), tests.id(patient), request,
   at::timestamptz
 from (values
@@ -422,7 +430,8 @@ from (values
   ('p_resource_id => tests.id(''other'')', 'look_one other req-2'),
   ('p_request_id => ''req-2''', 'look_one other req-2, look_two thing req-2'),
   ('p_to => ''2026-02-01''', 'look_one thing req-1'),
-  ('p_from => ''2026-02-01'', p_to => ''2026-04-01''', 'look_one other req-2, look_two thing req-2'),
+  ('p_from => ''2026-02-01'', p_to => ''2026-04-01''',
+    'look_one other req-2, look_two thing req-2'),
   ('p_action => ''look_one'', p_request_id => ''req-2''', 'look_one other req-2'),
   ('p_action => ''look_one'', p_patient_id => tests.id(''omar'')', 'nothing')
 ) as v (arguments, outcome);
