@@ -9,7 +9,8 @@ import { createClient } from "@supabase/supabase-js";
 import { downloadRecordFile, eraseRecordFile, uploadRecordFile } from "../../clients/records.ts";
 import { dataKeyContext } from "../../functions/_shared/data_keys.ts";
 import { openKeyRing, readKeyVersions } from "../../functions/_shared/key_ring.ts";
-import { type TestStack, withTestStack } from "../../tools/with_stack.ts";
+import { databaseUrl, SUPERUSER } from "../../supabase/local/postgres.ts";
+import { Site } from "../support/stack_process.ts";
 
 const CANARY = "CANARY-7f3a9c51-thyroid-carcinoma";
 
@@ -59,8 +60,10 @@ function formsOf(text: string): Uint8Array[] {
 }
 
 /** A patient with a record whose file holds the canary many times. */
-async function plantCanary({ env }: TestStack) {
-  const client = createClient(env.SUPABASE_URL!, env.SUPABASE_PUBLISHABLE_KEY!, {
+async function plantCanary(site: Site) {
+  const { text: env } = await site.run("status", "-o", "env");
+  const valueOf = (name: string) => RegExp(`^${name}="?([^"\n]+)"?$`, "m").exec(env)?.[1] ?? "";
+  const client = createClient(valueOf("API_URL"), valueOf("PUBLISHABLE_KEY"), {
     auth: { autoRefreshToken: false, persistSession: false },
   });
   const { data, error } = await client.auth.signUp({
@@ -77,37 +80,39 @@ async function plantCanary({ env }: TestStack) {
 }
 
 Deno.test("an erased file is nowhere to be read, on no disk and by no key", async (t) => {
-  await withTestStack(async (stack) => {
-    const { context } = stack.stack;
-    // Set by the stack in this process, unless it was set outside.
-    const encryptionKeys = Deno.env.get("KEY_ENCRYPTION_KEYS")!;
-    const sql = postgres(context.adminUrl, { max: 1, onnotice: () => {} });
+  await Site.usePrepared(async (site) => {
+    const { dataDir } = site;
+    const encryptionKeys = `test.v1=${crypto.getRandomValues(new Uint8Array(32)).toBase64()}`;
+    const stack = site.start({ KEY_ENCRYPTION_KEYS: encryptionKeys });
+    await stack.ready();
+    const sql = postgres(databaseUrl(site.dbPort, SUPERUSER), { max: 1, onnotice: () => {} });
     /** Everything that is in memory goes to the files. */
     const flush = async () => {
       await sql`checkpoint`;
     };
     try {
-      const { client, record, text } = await plantCanary(stack);
+      const { client, record, text } = await plantCanary(site);
       const download = async () =>
         await new Response((await downloadRecordFile(client, record)).stream).text();
-      const [key] = await sql`select id, wrapped_key from private.data_keys`;
+      const [key] =
+        await sql`select id, wrapped_key from private.data_keys where purpose = 'record_file'`;
       const wrapped = new Uint8Array(key!.wrapped_key);
 
       await t.step("the scan finds what is there", async () => {
         assertEquals(await download(), text);
         await flush();
-        const found = await scan(context.dataDir, [wrapped]);
+        const found = await scan(dataDir, [wrapped]);
         assert((found["db/base"] ?? 0) > 0, JSON.stringify(found));
         await sql`create table public.planted as select ${CANARY}::text as line`;
         await flush();
-        assert((await scan(context.dataDir, formsOf(CANARY)))["db/base"]! > 0);
+        assert((await scan(dataDir, formsOf(CANARY)))["db/base"]! > 0);
         await sql`drop table public.planted`;
         await flush();
       });
 
       await t.step("the canary is in no file of Storage or database, and was in none", async () => {
         const { "db/pg_wal": planted = 0, ...elsewhere } = await scan(
-          context.dataDir,
+          dataDir,
           formsOf(CANARY),
         );
         assertEquals(elsewhere, {});
@@ -127,12 +132,12 @@ Deno.test("an erased file is nowhere to be read, on no disk and by no key", asyn
           dataKey,
           ...[dataKey.toHex(), dataKey.toBase64()].map((form) => new TextEncoder().encode(form)),
         ];
-        assertEquals(await scan(context.dataDir, forms), {});
+        assertEquals(await scan(dataDir, forms), {});
       });
 
       const stored =
         await sql`select version from storage.objects where bucket_id = 'medical-records'`;
-      const blob = await Array.fromAsync(filesIn(context.dataDir)).then((paths) =>
+      const blob = await Array.fromAsync(filesIn(dataDir)).then((paths) =>
         paths.find((path) => path.endsWith(stored[0]!.version))!
       );
       // What a thief of the disk, or a backup of Storage, has kept.
@@ -143,12 +148,12 @@ Deno.test("an erased file is nowhere to be read, on no disk and by no key", asyn
         await assertRejects(download);
         assertEquals(await Deno.stat(blob).catch((error) => error.name), "NotFound");
         await flush();
-        const unswept = (await scan(context.dataDir, [wrapped]))["db/base"] ?? 0;
+        const unswept = (await scan(dataDir, [wrapped]))["db/base"] ?? 0;
         // A plain vacuum frees the old row's place without writing over it; a full one writes the table
         // anew.
         await sql.unsafe("vacuum full private.data_keys");
         await flush();
-        const { "db/pg_wal": inLog = 0, ...live } = await scan(context.dataDir, [wrapped]);
+        const { "db/pg_wal": inLog = 0, ...live } = await scan(dataDir, [wrapped]);
         assertEquals(live, {});
         console.log(
           `The wrapped key: ${unswept} times in data files before the table was written anew, ` +
@@ -174,7 +179,7 @@ Deno.test("an erased file is nowhere to be read, on no disk and by no key", asyn
 
       await t.step("the log lets go of it when its segments are used again", async () => {
         // As a busy database does by itself: enough is written for every old segment to be reused.
-        const segments = async () => (await scan(context.dataDir, [wrapped]))["db/pg_wal"] ?? 0;
+        const segments = async () => (await scan(dataDir, [wrapped]))["db/pg_wal"] ?? 0;
         await sql`create table public.filler (line text)`;
         let switches = 0;
         for (; switches < 12 && await segments() > 0; switches++) {
