@@ -70,6 +70,42 @@ Deno.test("a sealed text names its key and has the form that the database takes"
   assert(!sealed.includes(btoa(PHONE).slice(0, 8)));
 });
 
+Deno.test("a text is sealed in AES-256-GCM under the very data key, by another implementation", async () => {
+  const { vault, keyRing } = await setUp();
+  const dataKey = newDataKey();
+  const data_key_id = crypto.randomUUID();
+  const wrapped = await keyRing.wrap(dataKey.slice(), keyContext(data_key_id, PATIENT));
+  const key = { ...wrapped, data_key_id, wrapped_key: wrapped.wrapped_key.toHex() };
+  const imported = await crypto.subtle.importKey("raw", dataKey, "AES-GCM", false, [
+    "encrypt",
+    "decrypt",
+  ]);
+  const algorithm = (iv: Uint8Array<ArrayBuffer>) => ({
+    name: "AES-GCM",
+    iv,
+    additionalData: new TextEncoder().encode(`v1|patients.phone|${PATIENT}`),
+  });
+
+  const sealed = Uint8Array.fromBase64(
+    (await vault.seal(PATIENT, key, PLACE, PHONE)).split(".")[2]!,
+  );
+  const text = await crypto.subtle.decrypt(
+    algorithm(sealed.slice(0, 12)),
+    imported,
+    sealed.slice(12),
+  );
+  assertEquals(new TextDecoder().decode(text), PHONE);
+
+  const iv = crypto.getRandomValues(new Uint8Array(12));
+  const theirs = await crypto.subtle.encrypt(
+    algorithm(iv),
+    imported,
+    new TextEncoder().encode(PHONE),
+  );
+  const value = new Uint8Array([...iv, ...new Uint8Array(theirs)]).toBase64();
+  assertEquals(await vault.open(PATIENT, [key], PLACE, `v1.${data_key_id}.${value}`), PHONE);
+});
+
 Deno.test("a text is sealed differently each time", async () => {
   const { vault, key } = await setUp();
   const seal = () => vault.seal(PATIENT, key, PLACE, PHONE);
@@ -123,7 +159,8 @@ Deno.test("a sealed text with any byte changed, cut or added is refused", async 
   });
   const longer = new Uint8Array(bytes.length + 1);
   longer.set(bytes);
-  for (const other of [...changed, bytes.slice(0, -1), bytes.slice(1), longer]) {
+  const shortened = [...bytes.keys()].slice(1).map((length) => bytes.slice(0, length));
+  for (const other of [...changed, ...shortened, bytes.slice(1), longer]) {
     const value = sealed.replace(base64, other.toBase64());
     await assertRejects(() => vault.open(PATIENT, [key], PLACE, value));
   }
@@ -160,6 +197,24 @@ Deno.test("a text sealed under an earlier key opens beside one under a later", a
   ];
   assertEquals(await vault.open(PATIENT, [later, key], PLACE, first), "first");
   assertEquals(await vault.open(PATIENT, [later, key], PLACE, second), "second");
+});
+
+Deno.test("a text opens after its key was wrapped anew under a later version, by the same context", async () => {
+  const context = keyContext("b0000000-0000-4000-8000-000000000001", PATIENT);
+  assertEquals(context, `patient_fields:b0000000-0000-4000-8000-000000000001:${PATIENT}`);
+  const dataKey = newDataKey();
+  const wrapUnder = async (versions: typeof KEY_VERSIONS): Promise<StoredKey> => {
+    const { wrapped_key, ...version } = await openKeyRing(versions).wrap(dataKey, context);
+    const data_key_id = "b0000000-0000-4000-8000-000000000001";
+    return { ...version, data_key_id, wrapped_key: wrapped_key.toHex() };
+  };
+  const [before, after] = [
+    await wrapUnder(KEY_VERSIONS.slice(0, 1)),
+    await wrapUnder(KEY_VERSIONS),
+  ];
+  assertEquals([before.key_version, after.key_version], [1, 2]);
+  const sealed = await (await setUp()).vault.seal(PATIENT, before, PLACE, PHONE);
+  assertEquals(await (await setUp()).vault.open(PATIENT, [after], PLACE, sealed), PHONE);
 });
 
 Deno.test("a key is unwrapped once for many texts, also when they are asked for at once", async () => {
