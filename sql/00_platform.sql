@@ -68,15 +68,20 @@ create function private.is_sealed(p_value text, p_min_bytes integer, p_max_bytes
   set search_path = ''
 as $$
   select p_value is null
-    or p_value ~ '^v1\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/]=))?$'
+    or p_value ~ (
+        '^v1\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+        || '\.([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/]=))?$'
+      )
       -- Of three bytes come four letters; 28 bytes are the nonce and the tag.
       and length(rtrim(split_part(p_value, '.', 3), '=')) * 3 / 4 - 28
         between p_min_bytes and p_max_bytes
 $$;
 comment on function private.is_sealed(text, integer, integer) is
-  'Whether a text is a field sealed by a function, v1.<data key>.<base64 of nonce, ciphertext, tag>, '
-  'whose plaintext has so many bytes; true for null. For check constraints: no plaintext has this form.';
-revoke execute on function private.is_sealed(text, integer, integer) from public, anon, service_role;
+  'Whether a text is a field sealed by a function, v1.<data key>.<base64 of nonce, ciphertext, '
+  'tag>, whose plaintext has so many bytes; true for null. For check constraints: no plaintext has '
+  'this form.';
+revoke execute on function private.is_sealed(text, integer, integer)
+  from public, anon, service_role;
 grant execute on function private.is_sealed(text, integer, integer) to authenticated;
 
 -- Keyset pages -----------------------------------------------------------------------------------

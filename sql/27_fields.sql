@@ -1,7 +1,8 @@
 -- Fields: the encrypted columns of patients (phone, address, insurance_policy_number,
--- emergency_contact_phone) and of medical_record_contents (description). Edge functions seal and open
--- them; what is here decides who may, keeps the wrapped keys and the digests by which patients are
--- found, and logs. Nothing here is reached through the data API, which does not serve `private`.
+-- emergency_contact_phone) and of medical_record_contents (description). Edge functions seal and
+-- open them; what is here decides who may, keeps the wrapped keys and the digests by which patients
+-- are found, and logs. Nothing here is reached through the data API, which does not serve
+-- `private`.
 -- Needs: 12_keys.sql, 25_records.sql. Policies: policies/27_fields.sql.
 
 create table private.patient_search_keys (
@@ -9,19 +10,19 @@ create table private.patient_search_keys (
   field text not null,
   digest bytea not null,
 
-  -- The only index, on purpose. A search compares the digests of the patients whom the caller may see,
-  -- so that neither its answer nor its time depends on anybody else's.
+  -- The only index, on purpose. A search compares the digests of the patients whom the caller may
+  -- see, so that neither its answer nor its time depends on anybody else's.
   primary key (patient_id, field),
   constraint patient_search_keys_field_check
     check (field in ('phone', 'phone_national', 'insurance_policy_number')),
   constraint patient_search_keys_digest_check check (octet_length(digest) = 32)
 );
 comment on table private.patient_search_keys is
-  'Blind index: keyed digests by which a patient is found by phone or policy number. PHI only to who '
-  'has the key of the digests, which is in the environment of functions.';
+  'Blind index: keyed digests by which a patient is found by phone or policy number. PHI only to '
+  'who has the key of the digests, which is in the environment of functions.';
 comment on column private.patient_search_keys.field is
-  'phone: the number with its country, absent when it was given without; phone_national: the number '
-  'within its country; insurance_policy_number: letters and digits.';
+  'phone: the number with its country, absent when it was given without; phone_national: the '
+  'number within its country; insurance_policy_number: letters and digits.';
 comment on column private.patient_search_keys.digest is
   'HMAC-SHA-256 of the field''s name and the normalised value.';
 
@@ -37,8 +38,8 @@ as $$
   where k.subject_id = p_patient_id and k.purpose = 'patient_fields' and k.erased_at is null
 $$;
 comment on function private.patient_key(uuid) is
-  'The key under which a patient''s fields are sealed now, wrapped, in hexadecimal; no row before the '
-  'first. For definer functions only.';
+  'The key under which a patient''s fields are sealed now, wrapped, in hexadecimal; no row before '
+  'the first. For definer functions only.';
 revoke execute on function private.patient_key(uuid)
   from public, anon, authenticated, service_role;
 
@@ -60,9 +61,9 @@ as $$
   group by k.subject_id
 $$;
 comment on function private.patient_keys(uuid[]) is
-  'Every key that patients'' fields have been sealed under, wrapped: for each patient that has one an '
-  'array of {data_key_id, key_id, key_version, wrapped_key}, the last null when erased. For definer '
-  'functions only.';
+  'Every key that patients'' fields have been sealed under, wrapped: for each patient that has '
+  'one an array of {data_key_id, key_id, key_version, wrapped_key}, the last null when erased. '
+  'For definer functions only.';
 revoke execute on function private.patient_keys(uuid[])
   from public, anon, authenticated, service_role;
 
@@ -118,13 +119,14 @@ begin
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())));
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No patient with this id';
   end if;
 end;
 $$;
 comment on function private.field_key_for_patient(uuid) is
-  'The wrapped key under which the caller seals registry fields: their own, or those of a patient whose '
-  'chart they have open as a doctor, for an import. Nulls before the first. Errors: PT401 '
+  'The wrapped key under which the caller seals registry fields: their own, or those of a patient '
+  'whose chart they have open as a doctor, for an import. Nulls before the first. Errors: PT401 '
   'unauthenticated, PT404 not_found.';
 revoke execute on function private.field_key_for_patient(uuid) from public, anon, service_role;
 grant execute on function private.field_key_for_patient(uuid) to authenticated;
@@ -149,7 +151,8 @@ begin
   perform private.require_live_session();
   v_patient_id := private.writable_record(p_record_id);
   if v_patient_id is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No record with this id';
   end if;
   return query
     select v_patient_id, k.data_key_id, k.key_id, k.key_version, k.wrapped_key
@@ -190,14 +193,14 @@ begin
 end;
 $$;
 comment on function private.keep_patient_key(uuid, uuid, text, integer, text) is
-  'Keeps the first key for a patient''s fields, wrapped, in hexadecimal, unless there is one. Returns '
-  'the one that is kept.';
+  'Keeps the first key for a patient''s fields, wrapped, in hexadecimal, unless there is one. '
+  'Returns the one that is kept.';
 revoke execute on function private.keep_patient_key(uuid, uuid, text, integer, text)
   from public, anon, authenticated, service_role;
 grant execute on function private.keep_patient_key(uuid, uuid, text, integer, text)
   to identity_worker;
 
--- Fields of patients, called by the function `identity` --------------------------------------------
+-- Fields of patients, called by the function `identity` -------------------------------------------
 
 create function private.set_search_keys(p_patient_id uuid, p_search_keys jsonb)
   returns void
@@ -212,8 +215,8 @@ as $$
   where s.value is not null;
 $$;
 comment on function private.set_search_keys(uuid, jsonb) is
-  'Sets the digests of the fields named in p_search_keys, an object of digests in hexadecimal; null '
-  'removes one. For definer functions that hold the lock on the patient''s row.';
+  'Sets the digests of the fields named in p_search_keys, an object of digests in hexadecimal; '
+  'null removes one. For definer functions that hold the lock on the patient''s row.';
 revoke execute on function private.set_search_keys(uuid, jsonb)
   from public, anon, authenticated, service_role;
 
@@ -253,9 +256,9 @@ exception
 end;
 $$;
 comment on function private.write_patient_fields(jsonb, jsonb) is
-  'Writes encrypted columns of the caller''s own registry row: p_fields, sealed values by column, null '
-  'empties, what is not named stays; p_search_keys, digests as set_search_keys takes them. Errors: '
-  'PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT503 unavailable.';
+  'Writes encrypted columns of the caller''s own registry row: p_fields, sealed values by column, '
+  'null empties, what is not named stays; p_search_keys, digests as set_search_keys takes them. '
+  'Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT503 unavailable.';
 revoke execute on function private.write_patient_fields(jsonb, jsonb)
   from public, anon, service_role;
 grant execute on function private.write_patient_fields(jsonb, jsonb) to authenticated;
@@ -323,8 +326,8 @@ as $$
   ) as d
 $$;
 comment on function private.read_patient_fields(uuid[]) is
-  'Sealed fields and wrapped keys of those of the patients whom the caller may see; each but the caller '
-  'leaves an audit row. Errors: PT401 unauthenticated.';
+  'Sealed fields and wrapped keys of those of the patients whom the caller may see; each but the '
+  'caller leaves an audit row. Errors: PT401 unauthenticated.';
 revoke execute on function private.read_patient_fields(uuid[]) from public, anon, service_role;
 grant execute on function private.read_patient_fields(uuid[]) to authenticated;
 
@@ -390,13 +393,14 @@ as $$
   order by coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id
 $$;
 comment on function private.find_patients(jsonb) is
-  'Patients whom the caller may see and whose digests match: p_search_keys has {phone, phone_national} '
-  'of a number with its country, {phone_national} of one without, or {insurance_policy_number}, in '
-  'hexadecimal. Each but the caller leaves an audit row. Errors: PT401 unauthenticated.';
+  'Patients whom the caller may see and whose digests match: p_search_keys has {phone, '
+  'phone_national} of a number with its country, {phone_national} of one without, or '
+  '{insurance_policy_number}, in hexadecimal. Each but the caller leaves an audit row. Errors: '
+  'PT401 unauthenticated.';
 revoke execute on function private.find_patients(jsonb) from public, anon, service_role;
 grant execute on function private.find_patients(jsonb) to authenticated;
 
--- Descriptions of records, called by the function `records` ----------------------------------------
+-- Descriptions of records, called by the function `records` ---------------------------------------
 
 create function private.write_record_description(p_record_id uuid, p_description text)
   returns void
@@ -414,7 +418,8 @@ begin
     v_patient_id := private.writable_record(p_record_id);
   end if;
   if v_patient_id is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No record with this id';
   end if;
   perform private.require_patient_key(v_patient_id, array[p_description]);
   insert into public.medical_record_contents as c (record_id, description)
@@ -427,8 +432,8 @@ exception
 end;
 $$;
 comment on function private.write_record_description(uuid, text) is
-  'Writes the sealed description of a record that the caller may change; null empties it. Errors: PT400 '
-  'invalid_request, PT401 unauthenticated, PT404 not_found, PT503 unavailable.';
+  'Writes the sealed description of a record that the caller may change; null empties it. Errors: '
+  'PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT503 unavailable.';
 revoke execute on function private.write_record_description(uuid, text)
   from public, anon, service_role;
 grant execute on function private.write_record_description(uuid, text) to authenticated;
@@ -481,7 +486,8 @@ begin
 end;
 $$;
 comment on function private.disclose_record_descriptions(uuid[]) is
-  'Body of private.read_record_descriptions: logs, then gives sealed descriptions and wrapped keys.';
+  'Body of private.read_record_descriptions: logs, then gives sealed descriptions and wrapped '
+  'keys.';
 revoke execute on function private.disclose_record_descriptions(uuid[])
   from public, anon, service_role;
 grant execute on function private.disclose_record_descriptions(uuid[]) to authenticated;

@@ -1,4 +1,4 @@
-// `records`: files of medical records, and the import and export of FHIR bundles.
+// `records`: files and descriptions of medical records, and the import and export of FHIR bundles.
 
 import type { Hono } from "hono";
 import { z } from "zod";
