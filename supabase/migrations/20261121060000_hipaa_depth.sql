@@ -1400,7 +1400,7 @@ begin
       end as reason
     from leaf as f
     left join lateral (
-      -- The last seal that was made before the event's transaction began: nearly always the one before.
+      -- The last seal that was made before the event's transaction began, mostly the one before.
       select s.sealed_at
       from public.audit_seals as s
       where s.id < v_seal.id and s.id >= v_run_from_id
@@ -1849,7 +1849,8 @@ begin
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())));
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No patient with this id';
   end if;
 end;
 $function$;
@@ -1876,7 +1877,8 @@ begin
   perform private.require_live_session();
   v_patient_id := private.writable_record(p_record_id);
   if v_patient_id is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No record with this id';
   end if;
   return query
     select v_patient_id, k.data_key_id, k.key_id, k.key_version, k.wrapped_key
@@ -2103,7 +2105,10 @@ CREATE OR REPLACE FUNCTION private.is_sealed (
   SET search_path TO ''
   AS $function$
   select p_value is null
-    or p_value ~ '^v1\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/]=))?$'
+    or p_value ~ (
+        '^v1\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+        || '\.([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/]=))?$'
+      )
       -- Of three bytes come four letters; 28 bytes are the nonce and the tag.
       and length(rtrim(split_part(p_value, '.', 3), '=')) * 3 / 4 - 28
         between p_min_bytes and p_max_bytes
@@ -3646,7 +3651,8 @@ begin
     )
   );
   return query select
-    v_result.ok, v_result.checked, v_result.first_bad_id, v_result.first_bad_seal_id, v_result.reason;
+    v_result.ok, v_result.checked, v_result.first_bad_id, v_result.first_bad_seal_id,
+    v_result.reason;
 end;
 $function$;
 
@@ -3869,7 +3875,8 @@ begin
     v_patient_id := private.writable_record(p_record_id);
   end if;
   if v_patient_id is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No record with this id';
   end if;
   perform private.require_patient_key(v_patient_id, array[p_description]);
   insert into public.medical_record_contents as c (record_id, description)
@@ -3951,8 +3958,8 @@ begin
       f.resource_id, f.patient_id, f.purpose, f.request_id,
       private.make_cursor(jsonb_build_array(f.id))
     from private.audit_search(
-      p_actor_id, p_patient_id, p_action, p_resource_type, p_resource_id, p_request_id, p_from, p_to,
-      p_limit, (v_after ->> 0)::bigint
+      p_actor_id, p_patient_id, p_action, p_resource_type, p_resource_id, p_request_id, p_from,
+      p_to, p_limit, (v_after ->> 0)::bigint
     ) as f
     order by f.id desc;
 end;
