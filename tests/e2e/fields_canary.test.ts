@@ -147,7 +147,7 @@ Deno.test({
   ignore: !testEnv().adminUrl,
   fn: () =>
     Site.usePrepared(async (site) => {
-      const stack = site.start();
+      const stack = site.start({ LOG_LEVEL: "info" });
       await stack.ready();
       await plant(site);
       const printed = await stop(site, stack);

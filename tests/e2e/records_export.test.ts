@@ -97,7 +97,7 @@ Deno.test("uploads, notes and marked records go out as documents that come in as
   await must(
     first.client.from("patients").update({
       ...{ first_name: "Mira", last_name: "Devi", date_of_birth: "1980-05-01", gender: "female" },
-      ...{ city: "Pune", state: "MH", postal_code: "411001", country: "IN", phone: "+91 20 1234" },
+      ...{ city: "Pune", state: "MH", postal_code: "411001", country: "IN" },
     }).eq("id", first.id).select(),
   );
   await newFile(first);
@@ -231,12 +231,14 @@ databaseTest("each viewer gets what they may see, logged once, and the rest get 
   await must(patient.client.rpc("delete_medical_record", { p_id: gone }));
 
   const query = { patient_id: patient.id };
-  const may: [string, Person, string[], string | null][] = [
-    ["owner", patient, ["Genes", "Letter", "Patient", "Scan"], null],
-    ["doctor", doctor, ["Genes", "Letter", "Patient", "Scan"], "treatment"],
-    ["caregiver", carer, ["Letter", "Patient", "Scan"], "delegated"],
-    ["trusted", trusted, ["Genes", "Letter", "Patient", "Scan"], "delegated"],
-    ["reader", reader, ["Scan"], "share"],
+  const within = (...caregiver_scopes: string[]) => ({ caregiver_scopes });
+  const trustedScopes = within("records", "sensitive");
+  const may: [string, Person, string[], string | null, object | null][] = [
+    ["owner", patient, ["Genes", "Letter", "Patient", "Scan"], null, null],
+    ["doctor", doctor, ["Genes", "Letter", "Patient", "Scan"], "treatment", null],
+    ["caregiver", carer, ["Letter", "Patient", "Scan"], "delegated", within("records")],
+    ["trusted", trusted, ["Genes", "Letter", "Patient", "Scan"], "delegated", trustedScopes],
+    ["reader", reader, ["Scan"], "share", null],
   ];
   for (const [who, person, titles] of may) {
     const out = await exportOf(person, query);
@@ -252,9 +254,8 @@ databaseTest("each viewer gets what they may see, logged once, and the rest get 
     );
   assertEquals(
     [...await events()],
-    may.map(([, { id }, , purpose]) => ({
-      ...{ actor_id: id, resource_type: "patient", resource_id: patient.id, purpose },
-      new_values: null,
+    may.map(([, { id }, , purpose, new_values]) => ({
+      ...{ actor_id: id, resource_type: "patient", resource_id: patient.id, purpose, new_values },
     })),
   );
   const log = await must(patient.client.rpc("my_access_log", { p_limit: 100 }));
