@@ -1284,10 +1284,10 @@ create function private.export_grounds(p_patient_id uuid)
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := (select auth.uid());
+  v_caller constant uuid := private.clinical_caller();
   v_grounds text[] := '{}';
 begin
-  if not private.session_is_live() then
+  if v_caller is null then
     return '{}';
   end if;
   if p_patient_id = v_caller then

@@ -109,15 +109,18 @@ create function private.field_key_for_patient(p_patient_id uuid)
   set search_path = ''
 as $$
 #variable_conflict use_column
-declare
-  v_caller constant uuid := private.require_live_session();
 begin
+  perform private.require_live_session();
   return query
     select p.id, k.data_key_id, k.key_id, k.key_version, k.wrapped_key
     from public.patients as p
     left join private.patient_key(p_patient_id) as k on true
     where p.id = p_patient_id
-      and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())));
+      -- In every case with the token that clinical rows ask for.
+      and (
+        p.id = private.clinical_caller()
+        or p.id = any (array(select private.treated_patient_ids()))
+      );
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No patient with this id';
@@ -243,7 +246,7 @@ begin
       when p_fields ? 'emergency_contact_phone' then p_fields ->> 'emergency_contact_phone'
       else p.emergency_contact_phone
     end
-  where p.id = v_caller;
+  where p.id = v_caller and p.id = private.clinical_caller();
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'The account is no patient''s';
@@ -512,3 +515,27 @@ comment on function private.read_record_descriptions(uuid[]) is
 revoke execute on function private.read_record_descriptions(uuid[])
   from public, anon, service_role;
 grant execute on function private.read_record_descriptions(uuid[]) to authenticated;
+
+-- Keys of an export, called by the function `records` -----------------------------------------------
+
+create function private.export_keys(p_patient_id uuid)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer -- data_keys is not readable by the caller
+  set search_path = ''
+as $$
+begin
+  if private.export_grounds(p_patient_id) = '{}' then
+    return '[]';
+  end if;
+  return coalesce((select k.keys from private.patient_keys(array[p_patient_id]) as k), '[]');
+end;
+$$;
+comment on function private.export_keys(uuid) is
+  'The wrapped keys of a patient whose records the caller may take along now, as patient_keys gives '
+  'them; [] otherwise. Writes no audit row: private.authorize_export, which comes before it in a '
+  'transaction of its own, has logged the export as the one event that it is. What the keys seal is '
+  'read as the caller, by policies.';
+revoke execute on function private.export_keys(uuid) from public, anon, service_role;
+grant execute on function private.export_keys(uuid) to authenticated;

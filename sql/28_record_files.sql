@@ -140,6 +140,8 @@ declare
 begin
   perform 1 from public.medical_records as r
     where r.id = p_record_id and r.patient_id = v_caller
+      -- Who is a clinician or administrator, too, needs the second factor here as everywhere.
+      and r.patient_id = private.clinical_caller()
     for no key update;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';

@@ -35,7 +35,7 @@ export interface ContactFields {
  * It has no id: the bundle knows it by its `fullUrl`, and an id would be taken, where the bundle is
  * imported, for a number of the source system, which it is not.
  *
- * @param contact The place for decrypted fields: telephone and address lines go out when given.
+ * @param contact Decrypted fields: telephone and address lines go out when given.
  */
 export function toPatient(
   row: RegistryRow,

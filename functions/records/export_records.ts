@@ -3,8 +3,9 @@
 
 import { type Refusal, throwRefusal } from "../_shared/database_errors.ts";
 import { asCaller, type Caller, type Query } from "../_shared/db.ts";
-import type { Deps } from "../_shared/deps.ts";
 import { AppError } from "../_shared/errors.ts";
+import type { FieldDeps } from "../_shared/field_deps.ts";
+import type { FieldVault, StoredKey } from "../_shared/fields.ts";
 import { describeFault } from "../_shared/log.ts";
 import { type RegistryRow, type SourceIdentifier, toPatient } from "./export_patient.ts";
 import {
@@ -62,6 +63,14 @@ export class RunningExports {
   }
 }
 
+/** What opens the patient's encrypted fields. */
+interface Fields {
+  vault: FieldVault;
+  patientId: string;
+  /** Every key that the patient has or had at a moment after the snapshot's. */
+  keys: StoredKey[];
+}
+
 /** What the database has decided on, and logged. */
 interface Grant {
   patientId: string;
@@ -77,7 +86,7 @@ interface Grant {
  * @throws {AppError} `not_found` when the caller has no right on the patient, and `unavailable`.
  */
 export async function exportRecords(
-  deps: Deps,
+  deps: FieldDeps,
   running: RunningExports,
   caller: Caller,
   query: ExportQuery,
@@ -108,7 +117,7 @@ export async function exportRecords(
   );
 }
 
-async function authorize(deps: Deps, caller: Caller, query: ExportQuery): Promise<Grant> {
+async function authorize(deps: FieldDeps, caller: Caller, query: ExportQuery): Promise<Grant> {
   const patientId = query.patient_id ?? caller.id;
   const [row] = await asCaller(
     deps.sql,
@@ -129,7 +138,7 @@ async function authorize(deps: Deps, caller: Caller, query: ExportQuery): Promis
 
 /** Writes the bundle. Its last bracket comes after the transaction has ended well. */
 async function writeBundle(
-  deps: Deps,
+  deps: FieldDeps,
   caller: Caller,
   grant: Grant,
   query: ExportQuery,
@@ -143,45 +152,68 @@ async function writeBundle(
   let has_entries = false;
   let head = "";
   await asCaller(deps.sql, caller, async (tx) => {
-    const { taken_at, patient } = await readPatient(tx, grant, query);
-    head = `{"resourceType":"Bundle","type":"collection","timestamp":"${taken_at.toISOString()}"`;
+    const snapshot = await readPatient(tx, grant, query);
+    head =
+      `{"resourceType":"Bundle","type":"collection","timestamp":"${snapshot.taken_at.toISOString()}"`;
     const writeEntries = async (entries: string[]) => {
       await write(`${head}${has_entries ? "," : ',"entry":['}${entries.join(",")}`);
       head = "";
       has_entries = true;
     };
     await openCursor(tx, grant, query);
-    const first = patient &&
-      `{"fullUrl":${JSON.stringify(target.patientUrl)},"resource":${JSON.stringify(patient)}}`;
-    let before = first ? [first] : [];
+    let { registry } = snapshot;
+    const patientEntries = async (fields: Fields) => {
+      if (registry === null) return [];
+      const patient = JSON.stringify(await openPatient(registry, grant, fields));
+      registry = null;
+      return [`{"fullUrl":${JSON.stringify(target.patientUrl)},"resource":${patient}}`];
+    };
     for await (const group of readGroups(tx)) {
       // The snapshot does not know when a right ends; what is not written by then is not.
-      const [contents] = await Promise.all([
+      const [sealed, fields] = await Promise.all([
         readContents(tx, group, target),
-        requireSameGrounds(deps, caller, grant),
+        askAgain(deps, caller, grant),
       ]);
       if (deps.now() > ends_at) {
         throw new AppError("unavailable", "The export takes too long");
       }
+      const before = await patientEntries(fields);
+      const contents = await openContents(sealed, fields);
       await writeEntries([...before, ...toEntries(group, contents, target)]);
-      before = [];
     }
-    if (before.length > 0) await writeEntries(before);
+    if (registry) await writeEntries(await patientEntries(await askAgain(deps, caller, grant)));
   }, "snapshot");
   await write(`${head}${has_entries ? "]" : ""}}`);
 }
 
-/** The moment that the export shows, and the Patient, if it is asked for and the caller sees it. */
-async function readPatient(tx: Query, { patientId, identifiers }: Grant, { _type }: ExportQuery) {
-  const [row] = await tx<RegistryRow & { taken_at: Date; is_seen: boolean }>`
+/** The registry's row, phone and address sealed. */
+type SealedRegistryRow = RegistryRow & { phone: string | null; address: string | null };
+
+/** The moment that the export shows, and the registry's row, if it is asked for and seen. */
+async function readPatient(tx: Query, { patientId }: Grant, { _type }: ExportQuery) {
+  const [row] = await tx<SealedRegistryRow & { taken_at: Date; is_seen: boolean }>`
     select
       now() as taken_at, p.id is not null as is_seen, p.first_name, p.last_name,
-      p.date_of_birth::text as date_of_birth, p.gender, p.city, p.state, p.postal_code, p.country
+      p.date_of_birth::text as date_of_birth, p.gender, p.city, p.state, p.postal_code, p.country,
+      p.phone, p.address
     from (select 1) as one
     left join public.patients as p on p.id = ${patientId}::uuid`;
   if (!row) throw new Error("A left join gave no row");
   const is_wanted = row.is_seen && (_type?.includes("Patient") ?? true);
-  return { taken_at: row.taken_at, patient: is_wanted ? toPatient(row, identifiers) : null };
+  return { taken_at: row.taken_at, registry: is_wanted ? row : null };
+}
+
+async function openPatient(
+  row: SealedRegistryRow,
+  { identifiers }: Grant,
+  { vault, patientId, keys }: Fields,
+) {
+  const open = async (name: "phone" | "address") => {
+    const place = { column: `patients.${name}`, row_id: patientId } as const;
+    return await vault.open(patientId, keys, place, row[name]) ?? undefined;
+  };
+  const [phone, address] = await Promise.all([open("phone"), open("address")]);
+  return toPatient(row, identifiers, { phone, address });
 }
 
 /** A record of the cursor. */
@@ -271,13 +303,13 @@ interface ContentsRow extends ExportContents {
   record_id: string;
 }
 
-/** Reads what records say; stored resources come about the bundle's patient. */
+/** Reads what records say, descriptions sealed; stored resources come about the bundle's patient. */
 async function readContents(
   tx: Query,
   group: CursorRow[],
   { patientUrl }: ExportTarget,
-): Promise<Map<string, ExportContents>> {
-  const rows = await tx<ContentsRow>`
+): Promise<ContentsRow[]> {
+  return await tx<ContentsRow>`
     select
       c.record_id,
       c.description,
@@ -292,12 +324,23 @@ async function readContents(
       select case when c.fhir ? 'subject' then 'subject' else 'patient' end as subject
     ) as e
     where c.record_id = any (string_to_array(${group.map(({ id }) => id).join(",")}, ',')::uuid[])`;
-  return new Map(readable(rows).map((row) => [row.record_id, row]));
 }
 
-/** The place where descriptions that are stored encrypted are to be decrypted, a group at a time. */
-function readable(rows: ContentsRow[]): ContentsRow[] {
-  return rows;
+/** Puts descriptions into plain text, those of a group at a time. */
+async function openContents(
+  rows: ContentsRow[],
+  { vault, patientId, keys }: Fields,
+): Promise<Map<string, ExportContents>> {
+  return new Map(
+    await Promise.all(rows.map(async (row) => {
+      const place = {
+        column: "medical_record_contents.description",
+        row_id: row.record_id,
+      } as const;
+      const description = await vault.open(patientId, keys, place, row.description);
+      return [row.record_id, { ...row, description }] as const;
+    })),
+  );
 }
 
 const NO_CONTENTS: ExportContents = { description: null, fhir: null, subject_reference: null };
@@ -311,15 +354,20 @@ function toEntries(
 }
 
 /**
- * Asks anew by what the caller may read.
+ * Asks anew by what the caller may read, and for the keys to it: of this moment, so that what was
+ * erased while the export runs stays closed.
  *
  * @throws {AppError} When that is no longer what the export began with, or the session has ended.
  */
-async function requireSameGrounds(deps: Deps, caller: Caller, grant: Grant): Promise<void> {
+async function askAgain(deps: FieldDeps, caller: Caller, grant: Grant): Promise<Fields> {
+  const { patientId } = grant;
   const [row] = await asCaller(deps.sql, caller, (tx) =>
-    tx<{ grounds: string }>`
-      select array_to_string(private.export_grounds(${grant.patientId}::uuid), ' ') as grounds`);
+    tx<{ grounds: string; keys: StoredKey[] }>`
+      select
+        array_to_string(private.export_grounds(${patientId}::uuid), ' ') as grounds,
+        private.export_keys(${patientId}::uuid) as keys`);
   if (row?.grounds !== grant.grounds) {
     throw new AppError("not_found", "The right to read the records has ended or changed");
   }
+  return { vault: deps.vault, patientId: patientId.toLowerCase(), keys: row.keys };
 }

@@ -61,7 +61,8 @@ export async function importBundle(
   });
   const batches = toBatches(plan, json);
   const patient_id = query.patient_id ?? caller.id;
-  const patient = plan.patient && await sealPatient(deps, caller, patient_id, plan.patient);
+  const patient = plan.patient &&
+    await sealPatient(deps, caller, patient_id, plan.patient).catch(nullWithoutRight);
   const { outcomes, is_filled } = await asCaller(
     deps.sql,
     caller,
@@ -86,6 +87,12 @@ export async function importBundle(
     error_count: plan.errors.length,
     errors: plan.errors.slice(0, MAX_LISTED_ERRORS),
   };
+}
+
+/** Who has no right gets no key; the import that follows is what refuses, and logs it. */
+function nullWithoutRight(thrown: unknown): null {
+  if (thrown instanceof AppError && thrown.code === "not_found") return null;
+  throw thrown;
 }
 
 interface Outcome {

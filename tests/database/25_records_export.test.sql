@@ -2,7 +2,7 @@
 -- goes out. The ward stands around pia (tests.make_ward); Scan is shared, Genes is sensitive, Old is
 -- deleted.
 begin;
-select plan(118);
+select plan(153);
 
 select tests.make_ward();
 -- Some have opened what is shared with them, in an earlier transaction.
@@ -63,12 +63,23 @@ $$;
 
 -- By what ----------------------------------------------------------------------------------------
 
+select tests.make_field_key('pia'), tests.make_field_key('omar');
 create temp table before as select tests.state() as state;
 select is(pg_temp.named(tests.attempt(actor, format(
     'select coalesce(nullif(array_to_string(private.export_grounds(%L), '' ''), ''''), ''none'')',
     tests.id(patient)
   ))), coalesce(grounds, 'none'), format('export_grounds: %s of %s', actor, patient))
 from standing;
+-- Keys, and only theirs: no more than what the caller may take along.
+select is(tests.attempt(actor, format(
+    'select private.export_keys(%L) #>> ''{0,data_key_id}''', tests.id(patient)
+  )),
+  case when grounds is not null then tests.id('field key of ' || patient)::text else 'nothing' end,
+  format('export_keys: %s of %s', actor, patient))
+from standing where patient in ('pia', 'omar');
+select is(tests.attempt(actor, $$ select private.export_keys(tests.id('pia')) $$), '42501 grant',
+  'export_keys: ' || actor)
+from unnest(array['anon', 'service_role', 'records_worker']) as actor;
 select is(tests.attempt(actor, $$ select private.export_grounds(tests.id('pia')) $$), '42501 grant',
   'export_grounds: ' || actor)
 from unnest(array['anon', 'service_role', 'records_worker']) as actor;

@@ -3,7 +3,7 @@
 -- a policy that allows everything, as by accident. And what must not ask for it. In the ward
 -- (tests.make_ward); doc cares for pia, admin and doc are patients of their own, too.
 begin;
-select plan(168);
+select plan(188);
 
 select tests.make_ward();
 select tests.make_record('Mine', 'doc'), tests.make_record('Hers', 'admin');
@@ -35,6 +35,21 @@ cross join lateral (values
 select is(tests.attempt(actor, $$ select count(*) > 0 from public.who_can_see(tests.id('doc')) $$),
   outcome, format('who_can_see: %s', actor))
 from (values ('doc', 'true'), ('doc@aal1', 'PT403 mfa_required')) as a (actor, outcome);
+
+-- Nor is anything of one's own exported, sealed, or erased without it.
+select tests.make_file('Mine'), tests.make_file('Hers');
+select tests.make_field_key('doc'), tests.make_field_key('admin');
+select is(tests.attempt(actor || level, format(call, tests.id(actor), tests.id(record))),
+  case level when '' then done else refused end, format('%s: %s', actor || level, call))
+from (values ('doc', 'Mine'), ('admin', 'Hers')) as a (actor, record)
+cross join (values (''), ('@aal1')) as l (level)
+cross join (values
+  ('select private.export_grounds(%1$L)::text', '{owner}', '{}'),
+  ('select private.export_keys(%1$L) <> ''[]''', 'true', 'false'),
+  ('select count(*) from private.field_key_for_patient(%1$L)', '1', 'PT404 not_found'),
+  ('select private.write_patient_fields(''{"phone": null}'', ''{}'')', 'done', 'PT404 not_found'),
+  ('select count(*) from private.erase_record_file(%2$L)', '1', 'PT404 not_found')
+) as c (call, done, refused);
 
 -- By accident ------------------------------------------------------------------------------------
 

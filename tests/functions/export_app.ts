@@ -2,6 +2,7 @@
 
 import { createApp } from "../../functions/records/routes.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
+import type { StoredKey } from "../../functions/_shared/fields.ts";
 import type { Fhir } from "./bundles.ts";
 import { type Answer, CALLER_ID, fakeDeps, NOW_MS, sign, type Subject } from "./support.ts";
 
@@ -48,6 +49,8 @@ export interface History {
   identifiers?: Fhir[];
   rows?: Fhir[];
   contents?: Fhir[];
+  /** The patient's wrapped keys. */
+  keys?: StoredKey[];
 }
 
 const EMPTY_REGISTRY = {
@@ -59,6 +62,8 @@ const EMPTY_REGISTRY = {
   state: null,
   postal_code: null,
   country: null,
+  phone: null,
+  address: null,
 };
 
 /** An app over a history; `answers` replace its own. */
@@ -67,11 +72,18 @@ export function exportApp(
   answers: Record<string, Answer> = {},
   changes: Partial<Deps> = {},
 ): Subject {
-  const { registry = {}, grounds = "owner", identifiers = [], rows = [], contents = [] } = history;
+  const {
+    registry = {},
+    grounds = "owner",
+    identifiers = [],
+    rows = [],
+    contents = [],
+    keys = [],
+  } = history;
   let at = 0;
   const deps = fakeDeps({
     "private.authorize_export": [{ grounds, identifiers }],
-    "private.export_grounds": [{ grounds }],
+    "private.export_grounds": [{ grounds, keys }],
     "c.record_id = any": ([, ids]) =>
       contents.filter(({ record_id }) => String(ids).includes(record_id)),
     "declare exported": () => {

@@ -3,8 +3,16 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { RunningExports } from "../../functions/records/export_records.ts";
+import {
+  createFieldVault,
+  keyContext,
+  type SealedColumn,
+  type StoredKey,
+} from "../../functions/_shared/fields.ts";
+import { newDataKey } from "../../functions/_shared/key_ring.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
 import { assertValidBundle } from "../support/bundle_checks.ts";
+import type { Fhir } from "./bundles.ts";
 import { ask, cursorRow, exportApp, imported, PATIENT_URL } from "./export_app.ts";
 import { assertFailure, CALLER_ID, goodClaims, raised, SESSION_ID, sign } from "./support.ts";
 
@@ -350,4 +358,69 @@ Deno.test("a refused export gives its place back", async () => {
   });
   await assertFailure(await ask(subject), 404, "not_found");
   assertEquals((await ask(subject)).status, 200);
+});
+
+/** A history whose phone, address and one description are sealed under a key of the patient. */
+async function sealedHistory() {
+  const { deps } = exportApp();
+  const data_key_id = crypto.randomUUID();
+  const { wrapped_key, ...version } = await deps.keyRing.wrap(
+    newDataKey(),
+    keyContext(data_key_id, CALLER_ID),
+  );
+  const key: StoredKey = { data_key_id, ...version, wrapped_key: wrapped_key.toHex() };
+  const vault = createFieldVault(deps);
+  const seal = (column: SealedColumn, row_id: string, text: string) =>
+    vault.seal(CALLER_ID, key, { column, row_id }, text);
+  const row = cursorRow();
+  const history = {
+    registry: {
+      phone: await seal("patients.phone", CALLER_ID, "+91 98450 00117"),
+      address: await seal("patients.address", CALLER_ID, "14, 3rd Cross"),
+    },
+    rows: [row],
+    contents: [{
+      record_id: row.id,
+      description: await seal("medical_record_contents.description", row.id, "Clear margins"),
+      fhir: null,
+      subject_reference: null,
+    }],
+    keys: [key],
+  };
+  return { history, key };
+}
+
+Deno.test("what is kept sealed goes out in plain text, and nothing sealed does", async () => {
+  const { history, key } = await sealedHistory();
+  // However the caller writes the id.
+  for (const query of ["", `?patient_id=${CALLER_ID.toUpperCase()}`]) {
+    const text = await (await ask(exportApp(history), query)).text();
+    assertValidBundle(text);
+    const [patient, document] = JSON.parse(text).entry.map(({ resource }: Fhir) => resource);
+    assertEquals(patient.telecom, [{ system: "phone", value: "+91 98450 00117" }]);
+    assertEquals(patient.address, [{ line: ["14, 3rd Cross"] }]);
+    assertEquals(atob(document.content[0].attachment.data), "Clear margins");
+    assert(!text.includes("v1.") && !text.includes(key.data_key_id));
+  }
+});
+
+Deno.test("what a key has sealed that was erased is not there, and the rest is", async () => {
+  const { history, key } = await sealedHistory();
+  const text = await (await ask(exportApp({ ...history, keys: [{ ...key, wrapped_key: null }] })))
+    .text();
+  assertValidBundle(text);
+  const [patient, document] = JSON.parse(text).entry.map(({ resource }: Fhir) => resource);
+  assertEquals(patient, { resourceType: "Patient" });
+  assertEquals(document.content, [{ attachment: { title: "CT of the chest" } }]);
+});
+
+Deno.test("an export of the Patient alone asks for right and keys, too", async () => {
+  const { history } = await sealedHistory();
+  const subject = exportApp({ ...history, rows: [] });
+  assertEquals(JSON.parse(await (await ask(subject)).text()).entry.length, 1);
+  assert(subject.deps.sql.find("private.export_keys"));
+  const ended = exportApp({ ...history, rows: [] }, {
+    "private.export_grounds": [{ grounds: "" }],
+  });
+  await assertFailure(await ask(ended), 404, "not_found");
 });

@@ -143,6 +143,18 @@ Deno.test("POST /records/import commits a refusal, so that it is logged, once fo
   assertEquals(app.deps.sql.ended, ["committed"]);
 });
 
+Deno.test("POST /records/import has the database refuse, and log, whom no key is given", async () => {
+  const app = importApp({
+    field_key_for_patient: raised("PT404", "not_found", "No patient with this id"),
+    import_records: [{ source_id: null, outcome: "not_found" }],
+  });
+  const bundle = bundleOf(patient({ telecom: [{ system: "phone", value: "+91 98450 00117" }] }));
+  await assertFailure(await importOf(app, bundle, `?patient_id=${PATIENT_ID}`), 404, "not_found");
+  const refused = app.deps.sql.find("import_records");
+  assertEquals(app.deps.sql.ended[refused.transaction], "committed");
+  assert(!JSON.stringify(app.deps.sql.statements).includes("98450"));
+});
+
 Deno.test("POST /records/import passes on that the bundle is somebody else's", async () => {
   const app = importApp({
     import_records: raised("PT422", "wrong_patient", "The bundle is about somebody else"),
