@@ -2,6 +2,7 @@
 // viewer gets what they may see and no more.
 
 import { assert, assertEquals } from "@std/assert";
+import { decodeBase64 } from "@std/encoding";
 import { type Fhir, ownBundleText, syntheaBundles } from "../functions/bundles.ts";
 import type { Person } from "../support/auth.ts";
 import { assertUnchanged } from "../support/digest.ts";
@@ -22,12 +23,18 @@ import {
   startCare,
   withDatabase,
 } from "../support/people.ts";
+import { CONTACT, describe, readContacts, writeContact } from "../support/fields.ts";
 import { newRecord, share } from "../support/records.ts";
 import { call, newFile, recordsOf } from "../support/records_calls.ts";
 
 const ABSENT_ID = "00000000-0000-4000-8000-000000000000";
 
 const patientUrlOf = ({ id }: Person) => `urn:uuid:${id}`;
+
+/** The description that a document has inside. */
+function describedIn({ content }: Fhir): string {
+  return new TextDecoder().decode(decodeBase64(content[0].attachment.data));
+}
 
 /** A bundle's Patient without what is the account's own. */
 function patientIn({ entry }: Fhir): Fhir | undefined {
@@ -100,6 +107,7 @@ Deno.test("uploads, notes and marked records go out as documents that come in as
       ...{ city: "Pune", state: "MH", postal_code: "411001", country: "IN" },
     }).eq("id", first.id).select(),
   );
+  await writeContact(first, CONTACT);
   await newFile(first);
   for (const record_type of ["insurance", "lab_result", "condition"]) {
     await newRecord(first, first.id, { title: `A ${record_type}`, record_type });
@@ -113,9 +121,11 @@ Deno.test("uploads, notes and marked records go out as documents that come in as
     first.client.from("medical_record_contents").insert({ record_id: marked, metadata: { a: 1 } })
       .select("record_id"),
   );
+  await describe(first, marked, "Two variants, व्याख्या below");
 
   const out = await exportOf(first);
   assertValidBundle(out.text);
+  assert(!out.text.includes("v1."), "nothing goes out as it is kept");
   assertEquals(titlesOf(out), [
     "A condition",
     "A insurance",
@@ -127,9 +137,16 @@ Deno.test("uploads, notes and marked records go out as documents that come in as
   assertEquals(patientIn(out.bundle), {
     resourceType: "Patient",
     name: [{ family: "Devi", given: ["Mira"] }],
+    telecom: [{ system: "phone", value: CONTACT.phone }],
     gender: "female",
     birthDate: "1980-05-01",
-    address: [{ city: "Pune", state: "MH", postalCode: "411001", country: "IN" }],
+    address: [{
+      line: [CONTACT.address],
+      city: "Pune",
+      state: "MH",
+      postalCode: "411001",
+      country: "IN",
+    }],
   });
   const file = out.entries.find(({ resource }) => resource.description === "CT of the chest");
   const [{ attachment }] = file!.resource.content;
@@ -137,6 +154,7 @@ Deno.test("uploads, notes and marked records go out as documents that come in as
   assert(!out.text.includes("token=") && !out.text.includes("/storage/"), "no address of a file");
   const sensitive = out.entries.find(({ resource }) => resource.id === marked)!.resource;
   assertEquals(sensitive.meta.security[0].code, "R");
+  assertEquals(describedIn(sensitive), "Two variants, व्याख्या below");
   assertEquals(sensitive.context, { period: { start: "2026-01-31" } });
 
   const back = await call(second, "import", out.text);
@@ -157,6 +175,9 @@ Deno.test("uploads, notes and marked records go out as documents that come in as
     resourcesIn(out.text, patientUrlOf(first)),
   );
   assertEquals(patientIn(again.bundle), patientIn(out.bundle));
+  // What came in as a bundle is sealed there, too.
+  const [contact] = await readContacts(second, second);
+  assertEquals([contact!.phone, contact!.address], [CONTACT.phone, CONTACT.address]);
 });
 
 Deno.test("two systems with the same ids stay two histories in one bundle", async () => {
@@ -196,6 +217,8 @@ databaseTest("each viewer gets what they may see, logged once, and the rest get 
     patient.client.from("medical_record_contents")
       .insert([scan, genes, letter, gone].map((record_id) => ({ record_id }))).select("record_id"),
   );
+  await describe(patient, scan, "Clear margins");
+  await writeContact(patient, { phone: CONTACT.phone });
   const [doctor, early, closed, carer, trusted, reader, unread, other, stranger] = await Promise
     .all([
       newDoctor("Dr Open"),
@@ -245,17 +268,36 @@ databaseTest("each viewer gets what they may see, logged once, and the rest get 
     assertEquals(out.status, 200, who);
     assertValidBundle(out.text);
     assertEquals(titlesOf(out), titles, who);
+    const read = out.entries.find(({ resource }) => resource.id === scan);
+    if (read) assertEquals(describedIn(read.resource), "Clear margins", who);
+    assertEquals(
+      patientIn(out.bundle)?.telecom,
+      titles.includes("Patient") ? [{ system: "phone", value: CONTACT.phone }] : undefined,
+      who,
+    );
   }
+  const scopesOf = new Map(
+    [carer, trusted].map(({ id }, index) => [id, { caregiver_scopes: scopes[index]![1] }]),
+  );
   const events = () =>
     withDatabase((sql) =>
       sql`select actor_id, resource_type, resource_id, purpose, new_values
           from public.audit_events
-          where patient_id = ${patient.id} and action = 'export_records' order by id`
+          where patient_id = ${patient.id}
+            and (action = 'export_records' or action like 'read%')
+          order by id`
     );
   assertEquals(
     [...await events()],
+<<<<<<< HEAD
     may.map(([, { id }, , purpose, new_values]) => ({
       ...{ actor_id: id, resource_type: "patient", resource_id: patient.id, purpose, new_values },
+=======
+    may.map(([, { id }, , purpose]) => ({
+      ...{ actor_id: id, resource_type: "patient", resource_id: patient.id, purpose },
+      // A caregiver's row says what they were shown at that time.
+      new_values: scopesOf.get(id) ?? null,
+>>>>>>> 4b7c7e1 (test(records): what is sealed goes out of an export in plain text, end to end)
     })),
   );
   const log = await must(patient.client.rpc("my_access_log", { p_limit: 100 }));
