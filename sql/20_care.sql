@@ -256,6 +256,7 @@ begin
       detail = 'Only a verified clinician may ask for care as a doctor';
   else
     -- A patient appoints; asking is consenting, so it is active at once. The member may end it.
+    perform private.require_clinical_caller();
     perform 1 from public.patients as t where t.id = v_caller;
     if not found then
       raise exception using errcode = 'PT403', message = 'forbidden',
@@ -314,7 +315,8 @@ comment on function public.request_care(uuid, text, text[]) is
   'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that '
   'kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only '
   'for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
-  'not_verified or forbidden, PT404 not_found, PT409 already_requested.';
+  'not_verified, forbidden or mfa_required (a clinician, for themselves), PT404 not_found, PT409 '
+  'already_requested.';
 revoke execute on function public.request_care(uuid, text, text[]) from public, anon, service_role;
 grant execute on function public.request_care(uuid, text, text[]) to authenticated;
 
@@ -330,6 +332,9 @@ begin
   if p_accept is null then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot respond as p_accept must be true or false';
+  end if;
+  if p_accept then
+    perform private.require_clinical_caller();
   end if;
   -- The row lock lets exactly one of several answers through: the others find no request.
   update public.care_relationships as r set
@@ -378,7 +383,8 @@ $$;
 comment on function public.respond_care_request(uuid, boolean, text[]) is
   'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. '
   'Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 '
-  'unauthenticated, PT404 not_found, PT409 already_answered.';
+  'unauthenticated, PT403 mfa_required (a clinician accepts for themselves), PT404 not_found, PT409 '
+  'already_answered.';
 revoke execute on function public.respond_care_request(uuid, boolean, text[])
   from public, anon, service_role;
 grant execute on function public.respond_care_request(uuid, boolean, text[]) to authenticated;
@@ -390,7 +396,7 @@ create function private.set_care_scopes(p_id uuid, p_scopes text[])
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_live_session();
+  v_caller constant uuid := private.require_clinical_caller();
 begin
   update public.care_relationships as r set
     scopes = array(select distinct s from unnest(p_scopes) as s order by s)
@@ -419,7 +425,8 @@ as $$
 $$;
 comment on function public.set_care_scopes(uuid, text[]) is
   'The patient widens or narrows what an active caregiver may see; it bites on the next statement. '
-  'Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found.';
+  'Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician, for '
+  'themselves), PT404 not_found.';
 revoke execute on function public.set_care_scopes(uuid, text[]) from public, anon, service_role;
 grant execute on function public.set_care_scopes(uuid, text[]) to authenticated;
 

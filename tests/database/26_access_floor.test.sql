@@ -3,7 +3,7 @@
 -- a policy that allows everything, as by accident. And what must not ask for it. In the ward
 -- (tests.make_ward); doc cares for pia, admin and doc are patients of their own, too.
 begin;
-select plan(188);
+select plan(196);
 
 select tests.make_ward();
 select tests.make_record('Mine', 'doc'), tests.make_record('Hers', 'admin');
@@ -50,6 +50,24 @@ cross join (values
   ('select private.write_patient_fields(''{"phone": null}'', ''{}'')', 'done', 'PT404 not_found'),
   ('select count(*) from private.erase_record_file(%2$L)', '1', 'PT404 not_found')
 ) as c (call, done, refused);
+
+-- Nor does it let anybody else in. What has been granted without it is nobody's to widen.
+select tests.make_care('doc', 'carer'),
+  tests.make_care('doc', 'carer_other', 'requested');
+select is(tests.attempt('doc' || level, call), case level when '' then done else 'PT403 mfa_required' end,
+  format('%s: %s', 'doc' || level, call))
+from (values (''), ('@aal1')) as l (level)
+cross join (values
+  ($$ select count(public.request_care(tests.id('carer_sensitive'), 'caregiver', '{records}')) $$, '1'),
+  ($$ select public.respond_care_request(tests.id('care of doc by carer_other'), true) $$, 'done'),
+  ($$ select public.set_care_scopes(tests.id('care of doc by carer'), '{records,sensitive}') $$,
+    'done')
+) as c (call, done);
+select is(tests.attempt('doc@aal1', call), 'done', 'doc@aal1: ' || call)
+from unnest(array[
+  $$ select public.respond_care_request(tests.id('care of doc by carer_other'), false) $$,
+  $$ select public.end_care(tests.id('care of doc by carer')) $$
+]) as call;
 
 -- By accident ------------------------------------------------------------------------------------
 
