@@ -762,6 +762,11 @@ declare
   v_after constant jsonb := private.read_cursor(p_cursor, array['timestamptz', 'bigint']);
 begin
   perform private.require_live_session();
+  -- Who opened whose chart is clinical, as the charts themselves are.
+  if not private.may_see_clinical_rows() then
+    raise exception using errcode = 'PT403', message = 'mfa_required',
+      detail = 'Seeing clinical data needs multi-factor sign-in';
+  end if;
   perform private.require_page_size(p_limit);
   return query
     select
@@ -778,6 +783,6 @@ comment on function public.my_access_log(integer, text) is
   'newest first, with name, role and purpose; summary (what) and reason (why) in words; is_emergency; '
   'scopes, what the caller let a caregiver see at that time, null for others; outcome done or '
   'refused. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: '
-  'PT400 invalid_request, PT401 unauthenticated.';
+  'PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician who is a patient, too).';
 revoke execute on function public.my_access_log(integer, text) from public, anon, service_role;
 grant execute on function public.my_access_log(integer, text) to authenticated;

@@ -3,7 +3,7 @@
 -- a policy that allows everything, as by accident. And what must not ask for it. In the ward
 -- (tests.make_ward); doc cares for pia, admin and doc are patients of their own, too.
 begin;
-select plan(196);
+select plan(200);
 
 select tests.make_ward();
 select tests.make_record('Mine', 'doc'), tests.make_record('Hers', 'admin');
@@ -50,6 +50,14 @@ cross join (values
   ('select private.write_patient_fields(''{"phone": null}'', ''{}'')', 'done', 'PT404 not_found'),
   ('select count(*) from private.erase_record_file(%2$L)', '1', 'PT404 not_found')
 ) as c (call, done, refused);
+
+-- Nor does the log tell who treats them.
+select is(tests.attempt(actor, 'select count(*) >= 0 from public.my_access_log()'), outcome,
+  'my_access_log: ' || actor)
+from (values
+  ('doc', 'true'), ('doc@aal1', 'PT403 mfa_required'), ('admin@aal1', 'PT403 mfa_required'),
+  ('pia', 'true')
+) as a (actor, outcome);
 
 -- Nor does it let anybody else in. What has been granted without it is nobody's to widen.
 select tests.make_care('doc', 'carer'),
