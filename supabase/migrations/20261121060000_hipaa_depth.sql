@@ -1758,6 +1758,8 @@ declare
 begin
   perform 1 from public.medical_records as r
     where r.id = p_record_id and r.patient_id = v_caller
+      -- Who is a clinician or administrator, too, needs the second factor here as everywhere.
+      and r.patient_id = private.clinical_caller()
     for no key update;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
@@ -1797,10 +1799,10 @@ CREATE OR REPLACE FUNCTION private.export_grounds (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := (select auth.uid());
+  v_caller constant uuid := private.clinical_caller();
   v_grounds text[] := '{}';
 begin
-  if not private.session_is_live() then
+  if v_caller is null then
     return '{}';
   end if;
   if p_patient_id = v_caller then
@@ -1823,6 +1825,23 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.export_keys (
+  p_patient_id uuid
+)
+  RETURNS jsonb
+  LANGUAGE plpgsql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+begin
+  if private.export_grounds(p_patient_id) = '{}' then
+    return '[]';
+  end if;
+  return coalesce((select k.keys from private.patient_keys(array[p_patient_id]) as k), '[]');
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.field_key_for_patient (
   p_patient_id uuid
 )
@@ -1839,15 +1858,18 @@ CREATE OR REPLACE FUNCTION private.field_key_for_patient (
   SET search_path TO ''
   AS $function$
 #variable_conflict use_column
-declare
-  v_caller constant uuid := private.require_live_session();
 begin
+  perform private.require_live_session();
   return query
     select p.id, k.data_key_id, k.key_id, k.key_version, k.wrapped_key
     from public.patients as p
     left join private.patient_key(p_patient_id) as k on true
     where p.id = p_patient_id
-      and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())));
+      -- In every case with the token that clinical rows ask for.
+      and (
+        p.id = private.clinical_caller()
+        or p.id = any (array(select private.treated_patient_ids()))
+      );
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No patient with this id';
@@ -3130,6 +3152,118 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.request_care (
+  p_member_or_patient_id uuid,
+  p_kind                 text,
+  p_scopes               text[]
+)
+  RETURNS uuid
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_permanent_account();
+  v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
+  v_scopes constant text[] := case
+    when p_kind = 'doctor' then '{}'
+    else array(select distinct s from unnest(p_scopes) as s order by s)
+  end;
+  v_id uuid;
+begin
+  if p_kind is null or p_kind not in ('doctor', 'caregiver') then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot request care as p_kind must be doctor or caregiver';
+  end if;
+  if p_member_or_patient_id = v_caller then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot request care of oneself';
+  end if;
+
+  -- Neither account closes between the checks below and the new row.
+  perform 1 from public.profiles as p
+    where p.id in (v_caller, p_member_or_patient_id) and p.is_active
+    order by p.id
+    for share;
+
+  if v_caller_role = p_kind then
+    -- A doctor or caregiver asks; the patient will answer.
+    if p_kind = 'doctor' and not private.is_verified_doctor() then
+      raise exception using errcode = 'PT403', message = 'not_verified',
+        detail = 'The clinician is not verified';
+    end if;
+    perform 1 from public.patients as t
+      join public.profiles as p on p.id = t.id
+      where t.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id);
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No patient with this id';
+    end if;
+    insert into public.care_relationships (patient_id, member_id, kind, scopes, requested_by)
+    values (p_member_or_patient_id, v_caller, p_kind, v_scopes, v_caller)
+    returning id into v_id;
+  elsif p_kind = 'doctor' and v_caller_role <> 'patient' then
+    raise exception using errcode = 'PT403', message = 'not_verified',
+      detail = 'Only a verified clinician may ask for care as a doctor';
+  else
+    -- A patient appoints; asking is consenting, so it is active at once. The member may end it.
+    perform private.require_clinical_caller();
+    perform 1 from public.patients as t where t.id = v_caller;
+    if not found then
+      raise exception using errcode = 'PT403', message = 'forbidden',
+        detail = 'The account is no patient''s';
+    end if;
+    perform 1 from public.profiles as p
+      left join public.doctors as d on d.id = p.id
+      where p.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id)
+        and p.role = p_kind
+        and (p_kind <> 'doctor' or d.verified_at is not null);
+    if not found then
+      -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
+      if p_kind = 'doctor' and exists (select 1 from public.doctors as d where d.id = v_caller) then
+        raise exception using errcode = 'PT403', message = 'not_verified',
+          detail = 'The clinician is not verified';
+      end if;
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No such doctor or caregiver';
+    end if;
+    insert into public.care_relationships (
+      patient_id, member_id, kind, scopes, status, requested_by, starts_at
+    )
+    values (
+      v_caller, p_member_or_patient_id, p_kind, v_scopes, 'active', v_caller, now()
+    )
+    returning id into v_id;
+  end if;
+  return v_id;
+exception
+  when unique_violation then
+    raise exception using errcode = 'PT409', message = 'already_requested',
+      detail = 'There is an open relationship or request of this kind already';
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
+        || 'sensitive';
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.require_clinical_caller()
+  RETURNS uuid
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if private.clinical_caller() is null then
+    raise exception using errcode = 'PT403', message = 'mfa_required',
+      detail = 'Letting somebody see clinical data needs multi-factor sign-in';
+  end if;
+  return v_caller;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.require_patient_key (
   p_patient_id uuid,
   p_sealed     text[]
@@ -3153,6 +3287,54 @@ begin
     raise exception using errcode = 'PT503', message = 'unavailable',
       detail = 'The key of the patient has changed meanwhile: try again';
   end if;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.respond_care_request (
+  p_id     uuid,
+  p_accept boolean,
+  p_scopes text[]
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if p_accept is null then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot respond as p_accept must be true or false';
+  end if;
+  if p_accept then
+    perform private.require_clinical_caller();
+  end if;
+  -- The row lock lets exactly one of several answers through: the others find no request.
+  update public.care_relationships as r set
+    status = case when p_accept then 'active' else 'declined' end,
+    starts_at = case when p_accept then now() end,
+    ends_at = case when not p_accept then now() end,
+    scopes = case
+      when r.kind = 'caregiver' and p_scopes is not null
+        then array(select distinct s from unnest(p_scopes) as s order by s)
+      else r.scopes
+    end
+  where r.id = p_id and r.patient_id = v_caller and r.status = 'requested';
+  if not found then
+    perform 1 from public.care_relationships as r where r.id = p_id and r.patient_id = v_caller;
+    if found then
+      raise exception using errcode = 'PT409', message = 'already_answered',
+        detail = 'The request has been answered or withdrawn';
+    end if;
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No request with this id';
+  end if;
+exception
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
+        || 'sensitive';
 end;
 $function$;
 
@@ -3325,6 +3507,33 @@ begin
     events := events + v_batch.leaf_count;
   end loop;
   return next;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.set_care_scopes (
+  p_id     uuid,
+  p_scopes text[]
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_clinical_caller();
+begin
+  update public.care_relationships as r set
+    scopes = array(select distinct s from unnest(p_scopes) as s order by s)
+  where r.id = p_id and r.patient_id = v_caller and r.kind = 'caregiver' and r.status = 'active';
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No active caregiver with this id';
+  end if;
+exception
+  when check_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
+        || 'sensitive';
 end;
 $function$;
 
@@ -3843,7 +4052,7 @@ begin
       when p_fields ? 'emergency_contact_phone' then p_fields ->> 'emergency_contact_phone'
       else p.emergency_contact_phone
     end
-  where p.id = v_caller;
+  where p.id = v_caller and p.id = private.clinical_caller();
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'The account is no patient''s';
@@ -4078,6 +4287,11 @@ declare
   v_after constant jsonb := private.read_cursor(p_cursor, array['timestamptz', 'bigint']);
 begin
   perform private.require_live_session();
+  -- Who opened whose chart is clinical, as the charts themselves are.
+  if not private.may_see_clinical_rows() then
+    raise exception using errcode = 'PT403', message = 'mfa_required',
+      detail = 'Seeing clinical data needs multi-factor sign-in';
+  end if;
   perform private.require_page_size(p_limit);
   return query
     select
@@ -4766,6 +4980,8 @@ COMMENT ON FUNCTION "private"."erase_record_file"(uuid) IS 'The patient erases t
 
 COMMENT ON FUNCTION "private"."export_grounds"(uuid) IS 'By what the caller may take a patient''s records along now: owner; or chart, with sensitive where those records are seen, too, and the ids of records that were opened by a share; empty when by nothing. Row-level security decides on every row all the same: this is for the answer 404, and for an export under way to notice that a right has gone.';
 
+COMMENT ON FUNCTION "private"."export_keys"(uuid) IS 'The wrapped keys of a patient whose records the caller may take along now, as patient_keys gives them; [] otherwise. Writes no audit row: private.authorize_export, which comes before it in a transaction of its own, has logged the export as the one event that it is. What the keys seal is read as the caller, by policies.';
+
 COMMENT ON FUNCTION "private"."field_key_for_patient"(uuid) IS 'The wrapped key under which the caller seals registry fields: their own, or those of a patient whose chart they have open as a doctor, for an import. Nulls before the first. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "private"."field_key_for_record"(uuid) IS 'The wrapped key under which the caller seals the description of a record that they may change. Nulls before the first. Errors: PT401 unauthenticated, PT404 not_found.';
@@ -4838,6 +5054,8 @@ COMMENT ON FUNCTION "private"."refuse"(text, text, uuid, uuid, text, text, text,
 
 COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced, and erases its key; repeating it changes nothing. Answers whether it is rejected, so that nobody will take it over and its object may be removed.';
 
+COMMENT ON FUNCTION "private"."require_clinical_caller"() IS 'The caller''s id, if their token may carry a clinical right. Whoever lets somebody else in, as the patient, passes here: a token that may not see must not appoint who may. For definer functions only. Errors: PT401 unauthenticated, PT403 mfa_required.';
+
 COMMENT ON FUNCTION "private"."require_patient_key"(uuid, text[]) IS 'Refuses a value that is not sealed under the patient''s key of now: nobody could read it. Nulls pass. For definer functions only. Errors: PT503 unavailable.';
 
 COMMENT ON FUNCTION "private"."review_emergency_access"(uuid, text, text) IS 'Body of public.review_emergency_access.';
@@ -4882,7 +5100,7 @@ COMMENT ON FUNCTION "public"."mark_all_notifications_read"() IS 'Marks all of th
 
 COMMENT ON FUNCTION "public"."mark_notification_read"(uuid) IS 'Marks one of the caller''s notifications as read; one that was read keeps its time. Errors: PT401 unauthenticated, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."my_access_log"(integer, text) IS 'Who touched the caller''s data as a patient, or tried to: every row that somebody else caused, newest first, with name, role and purpose; summary (what) and reason (why) in words; is_emergency; scopes, what the caller let a caregiver see at that time, null for others; outcome done or refused. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+COMMENT ON FUNCTION "public"."my_access_log"(integer, text) IS 'Who touched the caller''s data as a patient, or tried to: every row that somebody else caused, newest first, with name, role and purpose; summary (what) and reason (why) in words; is_emergency; scopes, what the caller let a caregiver see at that time, null for others; outcome done or refused. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician who is a patient, too).';
 
 COMMENT ON FUNCTION "public"."object_to_emergency_access"(uuid, text) IS 'The patient objects, once, to an emergency access to their chart, before or after its review, with a note of 1 to 1,000 characters that administrators and the doctor read. It is put on record and told to every administrator; it closes nothing, as an emergency may go on. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_objected.';
 
@@ -4890,7 +5108,13 @@ COMMENT ON FUNCTION "public"."open_chart"(uuid, text) IS 'Opens a patient''s cha
 
 COMMENT ON FUNCTION "public"."open_medical_record"(uuid) IS 'Opens one record: for its patient, under an open chart, or by a live share; anyone but the patient leaves an audit row, as does a refusal. By a share this comes before its contents: medical_record_contents shows them from the next request on, for 60 minutes, while the share is live. They are not in this answer, because an error on the way out would take the audit row back. Errors: PT401 unauthenticated, PT404 not_found.';
 
+COMMENT ON FUNCTION "public"."request_care"(uuid, text, text[]) IS 'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 not_verified, forbidden or mfa_required (a clinician, for themselves), PT404 not_found, PT409 already_requested.';
+
+COMMENT ON FUNCTION "public"."respond_care_request"(uuid, boolean, text[]) IS 'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician accepts for themselves), PT404 not_found, PT409 already_answered.';
+
 COMMENT ON FUNCTION "public"."review_emergency_access"(uuid, text, text) IS 'Administrators: decides once whether an emergency access was justified or unjustified, with a note of 1 to 1,000 characters that doctor and patient read; both are notified. An unjustified one that is still open closes at once; withdrawing the verification is a decision of its own. Not for its own doctor or patient. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found, PT409 already_reviewed.';
+
+COMMENT ON FUNCTION "public"."set_care_scopes"(uuid, text[]) IS 'The patient widens or narrows what an active caregiver may see; it bites on the next statement. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician, for themselves), PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."verify_audit"(timestamp with time zone, timestamp with time zone) IS 'Computes the sealed audit trail anew: the seals made from p_from until before p_to (null: no bound), every leaf, root and link of them, and that no event was slipped in. Answers ok, the number of events checked, and the first bad one with its seal and the reason. For administrators; writes an audit row. Errors: PT401 unauthenticated, PT403 forbidden.';
 
@@ -5024,6 +5248,10 @@ REVOKE ALL ON FUNCTION "private"."export_grounds"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."export_grounds"(uuid) TO "authenticated";
 
+REVOKE ALL ON FUNCTION "private"."export_keys"(uuid) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."export_keys"(uuid) TO "authenticated";
+
 REVOKE ALL ON FUNCTION "private"."field_key_for_patient"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."field_key_for_patient"(uuid) TO "authenticated";
@@ -5123,6 +5351,8 @@ REVOKE ALL ON FUNCTION "private"."record_file_key"(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION "private"."record_file_key"(uuid, text) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."refuse"(text, text, uuid, uuid, text, text, text, text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."require_clinical_caller"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."require_patient_key"(uuid, text[]) FROM PUBLIC;
 
