@@ -5,6 +5,7 @@ import { runChecks } from "./check.ts";
 import { runDenoTests } from "./deno_suite.ts";
 import { runSuites, type Suite } from "./report.ts";
 import { runDatabaseTests } from "./test_db.ts";
+import { runMatrixTests } from "./test_matrix.ts";
 
 function functions(files: string[] = []): Suite {
   const paths = files.length > 0 ? files : ["tests/functions"];
@@ -22,6 +23,7 @@ function everything(): Suite[] {
     e2e(),
     { name: "check", run: runChecks },
     { name: "database", run: runDatabaseTests },
+    { name: "matrix", run: runMatrixTests },
     functions(),
   ];
 }

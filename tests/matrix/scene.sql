@@ -1,0 +1,61 @@
+-- What the access matrix is tried on: the ward of tests/support, who is missing there, and a row in
+-- every table that has none. Committed to a scratch database, so that an audit seal can close over it.
+
+select tests.make_ward();
+
+-- A doctor with an emergency that nobody has reviewed, and a moderator.
+select tests.make_user('doc_emergency', 'doctor');
+select tests.make_emergency('pia', 'doc_emergency');
+select tests.make_user('moderator');
+insert into public.account_grants (user_id, "grant", granted_by)
+values (tests.uid('moderator'), 'moderator', tests.uid('admin'));
+
+-- Calls name their rows, so every chart has an id that is known.
+update public.chart_sessions as c
+set id = tests.id(format('chart of pia by %s', split_part(u.email, '@', 1)))
+from auth.users as u where u.id = c.viewer_id;
+
+-- Sealed fields, and a file, of pia.
+select tests.make_field_key('pia');
+update public.patients set phone = tests.sealed('+4915112345678', 'pia') where id = tests.uid('pia');
+insert into private.patient_search_keys (patient_id, field, digest)
+values (tests.uid('pia'), 'phone_national', decode(repeat('ab', 32), 'hex'));
+insert into private.patient_identifiers (patient_id, system, value)
+values (tests.uid('pia'), 'https://h.example', 'Patient/1');
+select tests.make_file('Scan');
+-- A record without contents.
+insert into public.medical_records (id, patient_id, title, record_type)
+values (tests.id('Draft'), tests.uid('pia'), 'Draft', 'other');
+select tests.open_record_before('Scan', 'share_view');
+
+insert into public.notifications (id, user_id, kind, title, body)
+select tests.id('notification of ' || u), tests.uid(u), 'emergency_access', 'Title', 'Body'
+from unnest(array['pia', 'omar', 'admin']) as u;
+
+-- The buckets come with a migration; the declaration knows of none.
+insert into storage.buckets (id, name, public)
+values ('avatars', 'avatars', true), ('audit-heads', 'audit-heads', false)
+on conflict do nothing;
+insert into storage.objects (bucket_id, name)
+select 'avatars', tests.uid(u) || '/face.png' from unnest(array['pia', 'omar', 'doc']) as u
+union all
+select 'audit-heads', 'head.json';
+
+-- Something that pia's access log tells of.
+do $$
+begin
+  perform tests.act_as('doc');
+  perform public.open_medical_record(tests.id('Scan'));
+  perform tests.act_as_owner();
+end;
+$$;
+
+create function tests.audit_event()
+  returns bigint
+  language sql
+  security definer
+  set search_path = ''
+as $$
+  select min(id) from public.audit_events where patient_id = tests.id('pia')
+$$;
+comment on function tests.audit_event() is 'The oldest audit event about pia.';
