@@ -37,6 +37,11 @@ export async function runMatrixTests(
     name: "docs/access-matrix.md is what deno task docs:matrix writes",
     run: () => compareDocument(declaration),
   }, print);
+  // The history of migrations is not there without them.
+  if (declared) {
+    const { closed } = declaration;
+    closed.relations = closed.relations.filter((name) => !name.startsWith("supabase_migrations."));
+  }
   return await withCluster(async (port) => {
     const template = await (declared ? createDeclared : createMigrated)(port, "matrix");
     await setScene(template);
