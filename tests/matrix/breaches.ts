@@ -87,7 +87,7 @@ export const BREACHES: Breach[] = [
   {
     sql: "create function public.planted() returns integer language sql return 1",
     objects: [],
-    fails: ["public.planted()"],
+    fails: ["public.planted()", "public.planted(): a call"],
   },
   {
     sql: "create function private.planted(p_id uuid) returns integer language sql return 1",

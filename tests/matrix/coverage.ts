@@ -27,6 +27,14 @@ export async function compareCoverage(
   return [
     ...relations.map((name) => assertion(name, "has its cells", isOf(name, ACTIONS))),
     ...functions.map((name) => assertion(name, "has its cells", isOf(name, ["execute"]))),
+    // What the API serves is called, not only granted.
+    ...functions.filter((name) => name.startsWith("public.")).map((name) =>
+      assertion(
+        `${name}: a call`,
+        declaration.closed.functions.includes(name) ? "none" : "declared",
+        declaration.functions[name] ? "declared" : "none",
+      )
+    ),
     ...[...rowsByObject.keys()].map((name) =>
       assertion(`declared ${name}`, "is there", there.has(name) ? "is there" : "is not there")
     ),

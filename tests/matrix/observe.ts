@@ -11,14 +11,7 @@ import {
   readGrants,
   readRelations,
 } from "./catalog.ts";
-import {
-  ACTIONS,
-  type Cell,
-  cellsOf,
-  type Declaration,
-  type Relation,
-  type Viewer,
-} from "./declaration.ts";
+import { type Cell, cellsOf, type Declaration, type Relation, type Viewer } from "./declaration.ts";
 
 /** Rows that are of nobody in particular are others'. */
 const PATIENT = "pia";
@@ -68,142 +61,142 @@ export async function observe(
   objects: Objects,
   wanted: (object: string) => boolean = () => true,
 ): Promise<Cell[]> {
-  const cells: Cell[] = [];
   const { viewers } = declaration;
-  const add = (object: string, action: string, values: string[]) => {
-    viewers.forEach(({ id }, i) => cells.push({ object, action, viewer: id, value: values[i]! }));
-  };
-  for (const relation of distinct(objects.relations)) {
-    if (!wanted(relation.name)) continue;
-    const declared = declaration.tables[relation.name];
-    for (
-      const [action, statement] of statementsOf(declared, relation.identifier, relation.column)
-    ) {
-      add(
-        relation.name,
-        action,
-        await tryRelation({
-          sql,
-          declaration,
-          grants: objects.grants,
-          relation,
-          declared,
-          action,
-          statement,
-        }),
-      );
-    }
-  }
-  const files = objects.relations.find(({ name }) => name === "storage.objects");
-  for (const bucket of objects.buckets) {
-    const object = `bucket ${bucket}`;
-    const declared = declaration.buckets[bucket];
-    if (!files || !wanted(object)) continue;
-    for (const [action, statement] of statementsOf(declared, files.identifier, "name", bucket)) {
-      add(
-        object,
-        action,
-        await tryRelation({
-          sql,
-          declaration,
-          grants: objects.grants,
-          relation: files,
-          declared,
-          action,
-          statement,
-          bucket,
-        }),
-      );
-    }
+  const trial = { sql, declaration, grants: objects.grants, ids: await readIds(sql, viewers) };
+  const rows: Row[] = [];
+  for (const target of targetsOf(declaration, objects)) {
+    if (wanted(target.object)) rows.push(...await tryTarget(trial, target));
   }
   for (const fn of objects.functions) {
-    if (!wanted(fn.name)) continue;
-    const granted = (role: string) => objects.grants.execute.has(`${fn.name} execute ${role}`);
-    const calls = declaration.functions[fn.name];
-    if (!calls) add(fn.name, "execute", viewers.map(({ role }) => granted(role) ? "ok" : "-"));
-    for (const { call } of calls ?? []) {
-      const outcomes = await attemptAll(sql, viewers, callStatement(fn, call), granted);
-      add(
-        fn.name,
-        `execute ${call}`,
-        outcomes.map((outcome, i) => {
-          if (!granted(viewers[i]!.role)) return deniedWord(outcome);
-          return outcome === "42501 grant" ? "42501" : wordOf(declaration, outcome);
-        }),
-      );
-    }
+    if (wanted(fn.name)) rows.push(...await tryFunction(trial, fn));
   }
-  return cells;
+  return rows.flatMap(({ object, action, values }) =>
+    viewers.map(({ id }, i) => ({ object, action, viewer: id, value: values[i]! }))
+  );
 }
 
-/** Of the partitions of one name the first. */
-function distinct(relations: CatalogRelation[]): CatalogRelation[] {
-  return relations.filter(({ name }, i) => relations.findIndex((r) => r.name === name) === i);
+/** What all trials need. */
+interface Trial {
+  sql: Connection;
+  declaration: Declaration;
+  grants: Grants;
+  /** Ids of the viewers that are people. */
+  ids: Map<string, string>;
 }
 
-/** What is tried on a relation, by action: all of its rows, where nothing else is declared. */
+/** Words of one action, one for each viewer. */
+interface Row {
+  object: string;
+  action: string;
+  values: string[];
+}
+
+/** A relation, or the rows of one bucket. */
+interface Target {
+  object: string;
+  relation: CatalogRelation;
+  declared: Relation | undefined;
+  where: string;
+}
+
+/** Relations, of the partitions of one name the first, and buckets. */
+function targetsOf(declaration: Declaration, { relations, buckets }: Objects): Target[] {
+  const first = relations.filter(({ name }, i) =>
+    relations.findIndex((relation) => relation.name === name) === i
+  );
+  const files = first.filter(({ name }) => name === "storage.objects");
+  return [
+    ...first.map((relation) => ({
+      object: relation.name,
+      relation,
+      declared: declaration.tables[relation.name],
+      where: "",
+    })),
+    ...files.flatMap((relation) =>
+      buckets.map((id) => ({
+        object: `bucket ${id}`,
+        relation,
+        declared: declaration.buckets[id],
+        where: `where bucket_id = '${id}'`,
+      }))
+    ),
+  ];
+}
+
+/** What is tried, by action: all rows of the target, where nothing else is declared. */
 function statementsOf(
-  declared: Relation | undefined,
-  identifier: string,
-  column: string | null,
-  bucket?: string,
+  { relation, declared, where }: Target,
 ): [action: string, statement: string][] {
-  const where = bucket ? `where bucket_id = '${bucket}'` : "";
+  const { identifier, column } = relation;
   const usual: Record<string, string> = {
-    select: `select count(*) || ' ' || coalesce(r.owner, '')
-      from (select (${declared?.owner ?? "null"})::text as owner from ${identifier} ${where}) as r
-      group by r.owner`,
+    select: countByOwner(declared, identifier, where),
     insert: `insert into ${identifier} default values`,
     update: `update ${identifier} set "${column}" = default ${where}`,
     delete: `delete from ${identifier} ${where}`,
   };
-  const actions = [...new Set([...ACTIONS, ...Object.keys(declared?.try ?? {})])]
-    .filter((action) => !declared || action in declared.cells || ACTIONS.includes(action));
-  return actions.map((action) => [action, declared?.try[action] ?? usual[action] ?? ""]);
+  return Object.entries({ ...usual, ...declared?.try });
 }
 
-interface RelationTrial {
-  sql: Connection;
-  declaration: Declaration;
-  grants: Grants;
-  relation: CatalogRelation;
-  declared: Relation | undefined;
-  action: string;
-  statement: string;
-  bucket?: string;
+function countByOwner(declared: Relation | undefined, identifier: string, where: string): string {
+  return `select count(*) || ' ' || coalesce(r.owner, '')
+    from (select (${declared?.owner ?? "null"})::text as owner from ${identifier} ${where}) as r
+    group by r.owner`;
 }
 
-async function tryRelation(trial: RelationTrial): Promise<string[]> {
-  const { sql, declaration, grants, relation, action, statement } = trial;
-  const verb = action.split(" ")[0]!;
-  const granted = (role: string) => grants.columns.has(`${relation.name} ${verb} ${role}`);
-  const { viewers } = declaration;
-  // Nothing can be tried on a sequence that rows would tell of.
-  if (relation.kind === "S") return viewers.map(({ role }) => granted(role) ? "ok" : "-");
-  const outcomes = await attemptAll(sql, viewers, statement, granted);
-  if (!viewers.some(({ role }) => granted(role))) return outcomes.map(deniedWord);
+async function tryTarget(trial: Trial, target: Target): Promise<Row[]> {
+  const { sql, declaration, grants, ids } = trial;
+  const { object, relation, declared, where } = target;
   const [all] = await sql.unsafe<{ rows: string | null }[]>(
-    `select string_agg(v, ', ') as rows from (${selectAll(trial)}) as q (v)`,
+    `select string_agg(v, ', ') as rows
+     from (${countByOwner(declared, declared?.all ?? relation.identifier, where)}) as q (v)`,
   );
   const totals = countRows(all?.rows ?? "nothing");
-  const ids = await readIds(sql, viewers);
-  return viewers.map((viewer, i) => {
-    const outcome = outcomes[i]!;
-    if (!granted(viewer.role)) return deniedWord(outcome);
-    if (verb !== "select" || !/^(\d+ |nothing$)/.test(outcome)) return wordOf(declaration, outcome);
-    return describeRows(countRows(outcome), totals, ids.get(viewer.id), ids.get(PATIENT)!);
-  });
+  const rows: Row[] = [];
+  for (const [action, statement] of statementsOf(target)) {
+    const verb = action.split(" ")[0]!;
+    const granted = (role: string) => grants.columns.has(`${relation.name} ${verb} ${role}`);
+    // Rows tell nothing of a sequence.
+    const outcomes = relation.kind === "S"
+      ? declaration.viewers.map(({ role }) => granted(role) ? "ok" : "42501 grant")
+      : await attemptAll(sql, declaration.viewers, statement, granted);
+    const values = declaration.viewers.map(({ id, role }, i) => {
+      const outcome = outcomes[i]!;
+      if (!granted(role)) return deniedWord(outcome);
+      if (verb === "select" && /^(\d+ |nothing$)/.test(outcome)) {
+        return describeRows(countRows(outcome), totals, ids.get(id), ids.get(PATIENT));
+      }
+      return wordOf(declaration, outcome);
+    });
+    rows.push({ object, action, values });
+  }
+  return rows;
+}
+
+async function tryFunction(
+  { sql, declaration, grants }: Trial,
+  fn: CatalogFunction,
+): Promise<Row[]> {
+  const { viewers } = declaration;
+  const granted = (role: string) => grants.execute.has(`${fn.name} execute ${role}`);
+  const calls = declaration.functions[fn.name];
+  if (!calls) {
+    const values = viewers.map(({ role }) => granted(role) ? "ok" : "-");
+    return [{ object: fn.name, action: "execute", values }];
+  }
+  const rows: Row[] = [];
+  for (const { call } of calls) {
+    const outcomes = await attemptAll(sql, viewers, callStatement(fn, call), granted);
+    const values = viewers.map(({ role }, i) =>
+      granted(role) ? wordOf(declaration, outcomes[i]!) : deniedWord(outcomes[i]!)
+    );
+    rows.push({ object: fn.name, action: `execute ${call}`, values });
+  }
+  return rows;
 }
 
 /** What is not granted is refused; a view that cannot be written to, before grants are looked at. */
 function deniedWord(outcome: string): string {
   return ["42501 grant", "55000"].includes(outcome) ? "-" : `not granted, yet ${outcome}`;
-}
-
-/** The superuser's view of a relation, in which nothing is hidden. */
-function selectAll({ declared, relation, bucket }: RelationTrial): string {
-  const identifier = declared?.all ?? relation.identifier;
-  return statementsOf(declared && { ...declared, try: {} }, identifier, null, bucket)[0]![1];
 }
 
 /** Ids of the viewers that are people. */
@@ -235,7 +228,7 @@ function describeRows(
   seen: Map<string, number>,
   all: Map<string, number>,
   self: string | undefined,
-  patient: string,
+  patient: string | undefined,
 ): string {
   const kindOf = (owner: string) => owner === patient ? "P" : owner === self ? "o" : "x";
   const sum = (counts: Map<string, number>, kind: string) =>
