@@ -3781,11 +3781,13 @@ CREATE OR REPLACE FUNCTION private.touch_chart (
   SET plan_cache_mode TO 'force_generic_plan'
   AS $function$
 declare
-  v_caller constant uuid := auth.uid();
+  v_caller uuid := auth.uid();
 begin
   if p_patient_id is null or v_caller is null or v_caller = p_patient_id then
     return;
   end if;
+  -- A refusal is logged, too: what a token may not open it does not keep open either.
+  v_caller := private.clinical_caller();
   update public.chart_sessions as c set last_used_at = now()
   where c.id = any (array(
     select o.id
