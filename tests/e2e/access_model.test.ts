@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { anyStory, withTheatres } from "../support/access_stories.ts";
 
-const STORIES = 200;
+const STORIES = 2000;
 const LANES = 2;
 
 Deno.test("after every step of random stories, everybody reads what the model says and no more", async () => {

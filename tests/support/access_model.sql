@@ -16,6 +16,10 @@ as $$
 $$;
 comment on function model.people() is 'Everybody, in the order in which model.seen speaks of them.';
 
+create table model.ward (tokens jsonb not null, began_at timestamptz not null);
+comment on table model.ward is
+  'The claims of everybody''s token, by handle; when what a story may begin with has happened.';
+
 create function model.make_ward()
   returns void
   language plpgsql
@@ -31,17 +35,7 @@ begin
   perform tests.make_record('Genes', 'pia', p_sensitivity => 'sensitive');
   perform tests.make_record('Bill', 'omar');
   perform tests.make_record('Note', 'omar', p_sensitivity => 'sensitive');
-end;
-$$;
-comment on function model.make_ward() is
-  'Two patients with two records each, one sensitive; two doctors, a caregiver, a relative, an admin.';
 
-create function model.begin_story()
-  returns void
-  language plpgsql
-  set search_path = ''
-as $$
-begin
   perform tests.make_care('pia', 'doc');
   perform tests.make_care('pia', 'carer', p_scopes => array['records', 'sensitive']);
   perform tests.open_chart('pia', 'doc');
@@ -50,11 +44,15 @@ begin
   update public.medical_record_shares set created_at = now();
   insert into private.record_openings (viewer_id, record_id, opened_at)
   values (tests.id('rel'), tests.id('Scan'), now());
-  perform model.move_clock(interval '1 second');
+
+  insert into model.ward (tokens, began_at)
+  select jsonb_object_agg(handle, tests.claims(handle)), now()
+  from unnest(model.people()) as handle;
 end;
 $$;
-comment on function model.begin_story() is
-  'In the middle of it: doc treats pia and carer helps her, charts open; rel reads a record by share.';
+comment on function model.make_ward() is
+  'Two patients with two records each, one sensitive; two doctors, a caregiver, a relative, an admin. '
+  'Doc treats pia and carer helps her, charts open; rel has opened a record of hers by share.';
 
 create function model.move_clock(p_by interval)
   returns void
@@ -84,6 +82,27 @@ end;
 $$;
 comment on function model.move_clock(interval) is 'Lets time pass.';
 
+create function model.begin_story(p_in_the_middle boolean)
+  returns void
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  if p_in_the_middle then
+    perform model.move_clock(w.began_at - now() + interval '1 second') from model.ward as w;
+    return;
+  end if;
+  perform set_config('model.clock', 'moving', true);
+  delete from private.record_openings;
+  delete from public.medical_record_shares;
+  delete from public.chart_sessions;
+  delete from public.care_relationships;
+  perform set_config('model.clock', '', true);
+end;
+$$;
+comment on function model.begin_story(boolean) is
+  'Makes what the ward begins with a second old, or takes it away.';
+
 -- That the clock moves is no deed: what is logged, logged as use, or stamped must not come of it.
 -- (session_replication_role would say so, too, and throw away every plan with each change of it.)
 do $$
@@ -109,16 +128,6 @@ begin
 end;
 $$;
 
-create function model.tokens()
-  returns jsonb
-  language sql
-  volatile -- as tests.claims
-  set search_path = ''
-as $$
-  select jsonb_object_agg(handle, tests.claims(handle)) from unnest(model.people()) as handle
-$$;
-comment on function model.tokens() is 'The claims of everybody''s token, by handle.';
-
 create function model.seen(p_tokens jsonb)
   returns jsonb
   language plpgsql
@@ -127,17 +136,16 @@ as $$
 declare
   v_people constant text[] := model.people();
   v_handle text;
-  v_records jsonb;
-  v_contents jsonb;
   v_seen jsonb := '[]';
 begin
   perform set_config('role', 'authenticated', true);
   foreach v_handle in array v_people loop
     perform set_config('request.jwt.claims', p_tokens ->> v_handle, true);
-    select coalesce(jsonb_agg(r.id), '[]') into v_records from public.medical_records as r;
-    select coalesce(jsonb_agg(c.record_id), '[]') into v_contents
-    from public.medical_record_contents as c;
-    v_seen := v_seen || jsonb_build_array(jsonb_build_array(v_records, v_contents));
+    select v_seen || jsonb_build_array(jsonb_build_array(
+      array(select r.id from public.medical_records as r),
+      array(select c.record_id from public.medical_record_contents as c)
+    ))
+    into v_seen;
   end loop;
   perform tests.act_as_owner();
   return v_seen;
@@ -267,13 +275,13 @@ begin
       if sqlstate not like 'PT%' then
         raise;
       end if;
-      return sqlerrm;
+      return 'raised ' || sqlerrm;
   end;
 end;
 $$;
 comment on function model.obey(jsonb, jsonb) is
-  'Carries out a command, by whatever it names, and answers done, the code that refuses it, or "no '
-  'row" for an update that meets none.';
+  'Carries out a command and answers done, the code that refuses it, after "raised" if it was raised, or '
+  '"no row" for an update that meets none.';
 
 create function model.replay(p_in_the_middle boolean, p_commands jsonb)
   returns jsonb
@@ -281,29 +289,32 @@ create function model.replay(p_in_the_middle boolean, p_commands jsonb)
   set search_path = ''
 as $$
 declare
-  v_tokens jsonb := model.tokens();
+  v_tokens jsonb := (select w.tokens from model.ward as w);
+  -- What must be older than what comes next. To move the clock after all else, too, takes long.
+  v_beginnings constant text[] := array[
+    'request_care', 'open_chart', 'break_glass', 'share', 'revoke_share', 'open_record'
+  ];
   v_command jsonb;
   v_outcome text;
   v_answers jsonb;
 begin
-  if p_in_the_middle then
-    perform model.begin_story();
-  end if;
+  perform model.begin_story(p_in_the_middle);
   v_answers := jsonb_build_array(jsonb_build_array('done', model.seen(v_tokens)));
   for v_command in select c from jsonb_array_elements(p_commands) as c loop
     v_outcome := model.obey(v_tokens, v_command);
-    perform model.move_clock(make_interval(
-      mins => case v_command ->> 'do' when 'wait' then (v_command ->> 'minutes')::integer else 0 end,
-      secs => 1
-    ));
+    if v_command ->> 'do' = 'wait' then
+      perform model.move_clock(make_interval(mins => (v_command ->> 'minutes')::integer));
+    elsif v_outcome = 'done' and v_command ->> 'do' = any (v_beginnings) then
+      perform model.move_clock(interval '1 second');
+    end if;
     if v_command ->> 'do' = 'sign_in' then
       v_tokens := jsonb_set(
         v_tokens, array[v_command ->> 'by', 'aal'], v_command -> 'aal'
       );
     end if;
-    v_answers := v_answers || jsonb_build_array(
-      jsonb_build_array(v_outcome, model.seen(v_tokens))
-    );
+    v_answers := v_answers || jsonb_build_array(jsonb_build_array(
+      v_outcome, case when v_outcome not like 'raised %' then model.seen(v_tokens) end
+    ));
   end loop;
   raise exception using errcode = 'UNDO0';
 exception
@@ -312,5 +323,6 @@ exception
 end;
 $$;
 comment on function model.replay(boolean, jsonb) is
-  'Replays commands, a second apart, and undoes it all. Answers, first for the beginning and then for '
-  'each command, what came of it and what everybody sees a second later: [outcome, model.seen].';
+  'Replays commands and undoes it all. Answers, first for the beginning and then for each command, what '
+  'came of it and what everybody sees in the next request: [outcome, model.seen]. Null is as before: '
+  'an error that was raised has taken everything back by itself.';

@@ -155,7 +155,6 @@ export class Ward {
         ...{ record: "Scan", recipient: "rel", endsAt: 2 * 24 * 60 * MINUTE },
         ...{ isRevoked: false, openedAt: 0 },
       });
-      this.#now += 1;
     }
   }
 
@@ -260,15 +259,13 @@ export class Ward {
 
   // What is done ----------------------------------------------------------------------------------
 
-  /** Carries out a command; a second later it is for others to see. */
+  /** Carries out a command. */
   obey(command: Command): Outcome {
     try {
       return this.#carryOut(command) ?? "done";
     } catch (error) {
       if (error instanceof Refusal) return error.message;
       throw error;
-    } finally {
-      this.#now += 1;
     }
   }
 

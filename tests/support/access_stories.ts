@@ -265,8 +265,8 @@ export const anyStory: fc.Arbitrary<Story> = fc.record({
   commands: fc.array(anyCommand, { minLength: 1, maxLength: 18, size: "max" }),
 });
 
-/** What came of one step, and what everybody saw after it. */
-type Step = [outcome: Outcome, seen: [records: string[], contents: string[]][]];
+/** What came of one step, and what everybody saw after it; null: as before. */
+type Step = [outcome: Outcome, seen: [records: string[], contents: string[]][] | null];
 
 /** A database that replays stories. */
 export interface Theatre {
@@ -320,15 +320,16 @@ function compare(story: Story, steps: Step[], titles: Map<string, RecordName>): 
   const names = (ids: string[]) =>
     RECORDS.filter((name) => ids.some((id) => titles.get(id) === name));
   assertEquals(steps.length, story.commands.length + 1);
+  let views: View[] = [];
   for (const [index, [outcome, seen]] of steps.entries()) {
     const command = story.commands[index - 1];
     const expected = { outcome: command ? ward.obey(command) : "done", seen: byName(ward.seen()) };
-    const views = seen.map(([records, contents]) => ({
+    views = seen?.map(([records, contents]) => ({
       records: names(records),
       contents: names(contents),
-    }));
+    })) ?? views;
     assertEquals(
-      { outcome, seen: byName(views) },
+      { outcome: outcome.replace(/^raised /, ""), seen: byName(views) },
       expected,
       `the database (-) and the model (+) differ after step ${index}: ${JSON.stringify(command)}`,
     );
