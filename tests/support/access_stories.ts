@@ -1,7 +1,7 @@
 // Stories for the model-based test of access: random commands for the ward, and the scratch database
 // that replays them. access_model.sql is its half in SQL, access_model.ts what it is compared with.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import fc from "fast-check";
 import postgres from "postgres";
@@ -17,7 +17,6 @@ import {
   type Name,
   type Outcome,
   type Patient,
-  PATIENTS,
   PEOPLE,
   type Purpose,
   type RecordName,
@@ -56,14 +55,14 @@ const scopes = fc.constantFrom<Scope[][]>(
   [],
 );
 /** Clock moves keep clear of the minute that an idle chart may close early in. */
-const minutes = fc.constantFrom(5, 10, 20, 35, 65, 3 * 24 * 60);
+const minutes = mostly(5, 10, 20, 35, 65, 3 * 24 * 60);
 
 /** Whoever is meant to give a command; now and then somebody else does. */
 function by(right: fc.Arbitrary<Name>): fc.Arbitrary<Name> {
   return fc.oneof({ arbitrary: right, weight: 7 }, { arbitrary: anybody, weight: 1 });
 }
 
-/** A command of which one field follows from others. */
+/** How often, compared with the others, a command comes up. */
 function command(
   weight: number,
   arbitrary: fc.Arbitrary<Command>,
@@ -75,7 +74,7 @@ const admin = fc.constant<Name>("admin");
 const recipient = mostly<Name>("rel", "omar", "doc", "carer", "admin", "pia");
 
 const anyCommand: fc.Arbitrary<Command> = fc.oneof(
-  command(5, fc.record({ do: fc.constant("wait"), minutes })),
+  command(7, fc.record({ do: fc.constant("wait"), minutes })),
   command(2, fc.record({ do: fc.constant("sign_out"), by: anybody })),
   command(
     3,
@@ -148,8 +147,13 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
     ),
   ),
   command(
-    2,
-    fc.record({ do: fc.constant("limit_care"), patient, other: member, minutes: fc.constant(30) }),
+    4,
+    fc.record({
+      do: fc.constant("limit_care"),
+      patient,
+      other: member,
+      minutes: fc.constantFrom(5, 30),
+    }),
   ),
   command(
     7,
@@ -268,12 +272,21 @@ export const anyStory: fc.Arbitrary<Story> = fc.record({
 /** What came of one step, and what everybody saw after it; null: as before. */
 type Step = [outcome: Outcome, seen: [records: string[], contents: string[]][] | null];
 
+/** How a rule is broken. */
+export interface Broken {
+  /** A function with its arguments, or a table whose policy for select it is. */
+  function?: string;
+  table?: string;
+  text: string;
+  by: string;
+}
+
 /** A database that replays stories. */
 export interface Theatre {
   /** Replays a story and compares each step with the model; fails at the first that differs. */
   play(story: Story): Promise<void>;
-  /** Changes the schema, for the test of the test. */
-  alter(sql: string): Promise<void>;
+  /** Runs `work` while a rule is broken: `text` in the definition of a function or policy is another. */
+  withBroken(rule: Broken, work: () => Promise<void>): Promise<void>;
 }
 
 /** Runs `work` with databases for stories, `count` of them alike. */
@@ -299,14 +312,34 @@ export async function withTheatres(count: number, work: (theatres: Theatre[]) =>
       }
       await work(connections.map((sql) => ({
         play: async (story) => compare(story, await replay(sql, story), titles),
-        alter: async (text) => {
-          await sql.unsafe(text);
+        withBroken: async (rule, work) => {
+          const definition = await definitionOf(sql, rule);
+          assert(definition.includes(rule.text), `"${rule.text}" is not in ${definition}`);
+          await sql.unsafe(definition.replace(rule.text, rule.by));
+          try {
+            await work();
+          } finally {
+            await sql.unsafe(definition);
+          }
         },
       })));
     } finally {
       await Promise.all(connections.map((sql) => sql.end({ timeout: 5 })));
     }
   });
+}
+
+/** The statement that makes a function, or a table's policy for select, what it is. */
+async function definitionOf(sql: postgres.Sql, rule: Broken): Promise<string> {
+  const [row] = rule.function === undefined
+    ? await sql<{ text: string }[]>`
+      select format('alter policy %I on public.%I using (%s)', policyname, tablename, qual) as text
+      from pg_catalog.pg_policies
+      where schemaname = 'public' and tablename = ${rule.table ?? ""} and cmd = 'SELECT'
+        and permissive = 'PERMISSIVE'`
+    : await sql<{ text: string }[]>`
+      select pg_get_functiondef(${rule.function}::regprocedure) as text`;
+  return row?.text ?? "";
 }
 
 async function replay(sql: postgres.Sql, { inTheMiddle, commands }: Story): Promise<Step[]> {
