@@ -1,6 +1,6 @@
-// Revocation, timed: whatever ends a right to a patient's record, the token that is still valid gets
-// nothing by the very next request, through the data API, RPC and functions; an address that was
-// signed before is dead within 60 seconds of being issued.
+// Revocation, timed: whatever ends a right to a patient's record, the token that is still valid
+// gets nothing by the very next request, through the data API, RPC and functions; an address that
+// was signed before is dead within 60 seconds of being issued.
 
 import { assert, assertEquals } from "@std/assert";
 import { decodeJwt } from "jose";

@@ -1,6 +1,6 @@
--- A ward in which the model-based test of access plays: replays a list of commands as the people who
--- give them, and after each says what everybody sees. Follows cast.sql and scenes.sql; loaded into a
--- scratch database only. tests/support/access_model.ts says what they should see.
+-- A ward in which the model-based test of access plays: replays a list of commands as the people
+-- who give them, and after each says what everybody sees. Follows cast.sql and scenes.sql; loaded
+-- into a scratch database only. tests/support/access_model.ts says what they should see.
 
 create schema model;
 -- What follows runs as the people, too, once it has taken their role.
@@ -51,8 +51,8 @@ begin
 end;
 $$;
 comment on function model.make_ward() is
-  'Two patients with two records each, one sensitive; two doctors, a caregiver, a relative, an admin. '
-  'Doc treats pia and carer helps her, charts open; rel has opened a record of hers by share.';
+  'Two patients with two records each, one sensitive; two doctors, a caregiver, a relative, an '
+  'admin. Doc treats pia and carer helps her, charts open; rel has opened a record by share.';
 
 create function model.move_clock(p_by interval)
   returns void
@@ -152,8 +152,8 @@ begin
 end;
 $$;
 comment on function model.seen(jsonb) is
-  'For everybody with such tokens, in the order of model.people(): the ids of the records that they '
-  'see, and of those whose contents they read.';
+  'For everybody with such tokens, in the order of model.people(): the ids of the records that '
+  'they see, and of those whose contents they read.';
 
 create function model.obey(p_tokens jsonb, p_command jsonb)
   returns text
@@ -280,8 +280,8 @@ begin
 end;
 $$;
 comment on function model.obey(jsonb, jsonb) is
-  'Carries out a command and answers done, the code that refuses it, after "raised" if it was raised, or '
-  '"no row" for an update that meets none.';
+  'Carries out a command and answers done, the code that refuses it, after "raised" if it was '
+  'raised, or "no row" for an update that meets none.';
 
 create function model.replay(p_in_the_middle boolean, p_commands jsonb)
   returns jsonb
@@ -323,6 +323,6 @@ exception
 end;
 $$;
 comment on function model.replay(boolean, jsonb) is
-  'Replays commands and undoes it all. Answers, first for the beginning and then for each command, what '
-  'came of it and what everybody sees in the next request: [outcome, model.seen]. Null is as before: '
-  'an error that was raised has taken everything back by itself.';
+  'Replays commands and undoes it all. Answers, first for the beginning and then for each command, '
+  'what came of it and what everybody sees in the next request: [outcome, model.seen]. Null is as '
+  'before: an error that was raised has taken everything back by itself.';

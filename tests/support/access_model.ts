@@ -1,6 +1,6 @@
 // Who may read what, said a second time: a model of access in memory, written from what the product
-// promises (its contract, policies/README.md and the comments of tables and functions), not from its
-// SQL. tests/e2e/access_model.test.ts compares the two after every step of thousands of stories.
+// promises (its contract, policies/README.md and the comments of tables and functions), not from
+// its SQL. tests/e2e/access_model.test.ts compares the two after every step of many stories.
 
 /** The people of the ward; `model.people()` in access_model.sql has the same order. */
 export const PEOPLE = ["pia", "omar", "doc", "dora", "carer", "rel", "admin"] as const;
@@ -14,7 +14,7 @@ export type Scope = "records" | "sensitive" | "tracking";
 export type Purpose = "treatment" | "care_coordination" | "delegated";
 type Kind = "doctor" | "caregiver";
 
-/** What somebody does, or what happens. `by` gives the command; `other` is the other person in it. */
+/** What somebody does, or what happens. `by` does it; `other` is the other person in it. */
 export type Command =
   | { do: "wait"; minutes: number }
   | { do: "sign_out"; by: Name }
