@@ -3,7 +3,7 @@
 -- has omar's, too. The clock stands still within a test; what is moved is when a chart was last
 -- used.
 begin;
-select plan(39);
+select plan(41);
 
 select tests.make_ward();
 select tests.make_care('omar', 'doc'), tests.open_chart('omar', 'doc');
@@ -103,6 +103,11 @@ select is(pg_temp.idle_time('doc'), '00:05:00', 'and is no use of anybody''s');
 select is(pg_temp.after('carer', $$ select public.open_medical_record(tests.id('Scan')) $$),
   '00:00:00', 'what one viewer does');
 select is(pg_temp.idle_time('doc'), '00:05:00', 'is no use of another''s chart');
+select tests.act_as('doc', 'aal1');
+select is((public.open_medical_record(tests.id('Scan'))).message, 'not_found',
+  'without the second factor a record is refused, which is logged');
+select tests.act_as_owner();
+select is(pg_temp.idle_time('doc'), '00:05:00', 'and a refusal of that kind is no use either');
 select pg_temp.unused_for('doc', interval '5 minutes', 'omar');
 select is(pg_temp.after('doc', $$ select public.open_medical_record(tests.id('Scan')) $$),
   '00:00:00', 'what is done with one patient''s data');
