@@ -8,7 +8,8 @@
 --   medical_record_contents  authenticated  insert  as for update of the record
 --   medical_record_contents  authenticated  update  as for update of the record: description, metadata
 --   medical_record_shares    authenticated  select  of own records; live ones with oneself
---   storage avatars          authenticated  select, insert, update, delete  below one's own folder
+--   storage avatars          authenticated  select, insert, update, delete  below one's own folder;
+--                                                   anonymous accounts add none
 --   storage medical-records  nobody; the function `records` signs each transfer after it is logged
 -- Shares are written by RPC; records are deleted and restored by RPC.
 
@@ -184,6 +185,7 @@ create policy avatars_insert_authenticated on storage.objects
   for insert to authenticated
   with check (
     bucket_id = 'avatars'
+    and ((select auth.jwt()) ->> 'is_anonymous') is distinct from 'true'
     and (storage.foldername(name))[1] = (select auth.uid())::text
     and (select private.session_is_live())
   );

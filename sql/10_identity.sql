@@ -97,7 +97,9 @@ create table public.patients (
     and length(cancer_type) <= 200 and length(treatment_stage) <= 200
     and length(medical_history) <= 20000
   ),
-  constraint patients_diagnosis_date_check check (diagnosis_date >= date_of_birth)
+  constraint patients_diagnosis_date_check check (
+    diagnosis_date between coalesce(date_of_birth, date '1880-01-01') and current_date + 1
+  )
 );
 comment on table public.patients is
   'The patient registry: one row a patient, made at sign-up, filled by the patient or by an import. '

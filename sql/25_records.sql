@@ -286,7 +286,9 @@ create table private.record_uploads (
   requested_by uuid not null,
   expires_at timestamptz not null,
   completed_at timestamptz,
+  object_version text,
   rejected_at timestamptz,
+  swept_at timestamptz,
   created_at timestamptz not null default now(),
 
   constraint record_uploads_file_name_check check (
@@ -300,17 +302,27 @@ create table private.record_uploads (
   ),
   constraint record_uploads_file_size_check check (file_size between 1 and 52428800),
   constraint record_uploads_file_sha256_check check (file_sha256 ~ '^[0-9a-f]{64}$'),
-  constraint record_uploads_outcome_check check (completed_at is null or rejected_at is null)
+  constraint record_uploads_outcome_check check (
+    completed_at is null or num_nonnulls(rejected_at, swept_at) = 0
+  ),
+  constraint record_uploads_object_version_check
+    check ((completed_at is null) = (object_version is null))
 );
 comment on table private.record_uploads is
   'A file that was announced for a record, with what it was declared to be. PHI: the file name. Open '
   'means neither completed nor rejected; the upload itself must come before expires_at.';
+comment on column private.record_uploads.object_version is
+  'storage.objects.version of the bytes that were checked; no other ones are handed out.';
+comment on column private.record_uploads.swept_at is
+  'When what may have been uploaded was removed, because nothing came of it. Null: not yet, or kept.';
 
 -- A record gets one file; until then a newer announcement replaces an older one.
 create unique index record_uploads_one_completed on private.record_uploads (record_id)
   where completed_at is not null;
 create index record_uploads_record_id_idx on private.record_uploads (record_id, created_at desc);
 create index record_uploads_patient_id_idx on private.record_uploads (patient_id);
+create index record_uploads_unswept_idx on private.record_uploads (expires_at)
+  where completed_at is null and swept_at is null;
 select private.audit_table('private.record_uploads', 'record_upload', 'id', 'patient_id');
 
 create table private.patient_identifiers (
@@ -321,12 +333,15 @@ create table private.patient_identifiers (
   created_at timestamptz not null default now(),
 
   constraint patient_identifiers_system_key unique (patient_id, system),
-  constraint patient_identifiers_system_check check (length(system) between 1 and 500),
+  constraint patient_identifiers_system_check check (length(system) between 1 and 510),
   constraint patient_identifiers_value_check check (length(value) between 1 and 500)
 );
 comment on table private.patient_identifiers is
   'Who a patient is in a system that bundles were imported from: the id of its FHIR Patient. PHI. '
   'A later bundle of that system about another id is refused as somebody else''s.';
+comment on column private.patient_identifiers.system is
+  'The source system, for the identifier that belongs to it; followed by " Patient", for the id of '
+  'the resource itself.';
 
 select private.audit_table(
   'private.patient_identifiers', 'patient_identifier', 'id', 'patient_id'
@@ -831,7 +846,10 @@ create function private.pending_record_upload(p_record_id uuid)
     file_type text,
     file_size bigint,
     file_sha256 text,
-    completed_at timestamptz
+    completed_at timestamptz,
+    object_version text,
+    content_type text,
+    content_encoding text
   )
   language plpgsql
   security definer -- record_uploads is not readable by the caller
@@ -844,13 +862,32 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
   return query
-    select u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.completed_at
-    from private.record_uploads as u
-    where u.record_id = p_record_id
-      and u.rejected_at is null
-      -- The file may lie there by then; an hour more lets a slow client still say so.
-      and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
-    order by u.completed_at nulls last, u.created_at desc, u.id
+    with announced as (
+      select
+        u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.expires_at,
+        u.completed_at, u.created_at
+      from private.record_uploads as u
+      where u.record_id = p_record_id
+        and u.rejected_at is null
+        -- The file may lie there by then; an hour more lets a slow client still say so.
+        and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
+    ), newest as (
+      select a.file_name, a.file_type, a.file_size, a.file_sha256
+      from announced as a
+      order by a.completed_at nulls last, a.created_at desc, a.id
+      limit 1
+    )
+    -- Of announcements of the same file any may have been answered to the client: where it lies counts.
+    select
+      a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256, a.completed_at,
+      o.version, o.metadata ->> 'mimetype', o.metadata ->> 'contentEncoding'
+    from newest as n
+    join announced as a
+      on (a.file_name, a.file_type, a.file_size, a.file_sha256)
+        = (n.file_name, n.file_type, n.file_size, n.file_sha256)
+    left join storage.objects as o
+      on o.bucket_id = 'medical-records' and o.name = a.storage_path and o.created_at <= a.expires_at
+    order by a.completed_at nulls last, o.id is null, a.created_at desc, a.id
     limit 1;
   if not found then
     raise exception using errcode = 'PT409', message = 'upload_missing',
@@ -859,12 +896,13 @@ begin
 end;
 $$;
 comment on function private.pending_record_upload(uuid) is
-  'The newest open announcement of a record, or the completed one. Errors: PT401 unauthenticated, '
-  'PT404 not_found, PT409 upload_missing.';
+  'The newest open announcement of a record, or the completed one, with what Storage has there; '
+  'object_version is null while nothing has arrived in time. Errors: PT401 unauthenticated, PT404 '
+  'not_found, PT409 upload_missing.';
 revoke execute on function private.pending_record_upload(uuid) from public, anon, service_role;
 grant execute on function private.pending_record_upload(uuid) to authenticated;
 
-create function private.complete_record_upload(p_upload_id uuid)
+create function private.complete_record_upload(p_upload_id uuid, p_object_version text)
   returns void
   language plpgsql
   security definer -- the worker has no rights on the tables themselves
@@ -873,17 +911,38 @@ as $$
 declare
   v_upload private.record_uploads;
 begin
-  update private.record_uploads as u set completed_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
-  returning u.* into v_upload;
-  if not found then
-    perform 1 from private.record_uploads as u where u.id = p_upload_id and u.completed_at is not null;
-    if not found then
-      raise exception using errcode = 'PT409', message = 'upload_missing',
-        detail = 'The announcement is gone or was rejected';
-    end if;
+  perform private.require_live_session();
+  -- Reading a file takes seconds, in which rights end. What ends them for this record comes before
+  -- this lock, and is seen below, or after this transaction.
+  perform 1
+  from public.medical_records as r
+  where r.id = (select u.record_id from private.record_uploads as u where u.id = p_upload_id)
+  for no key update;
+  select u.* into v_upload from private.record_uploads as u where u.id = p_upload_id for update;
+  if not found
+    or v_upload.rejected_at is not null
+    or (v_upload.completed_at is null and v_upload.expires_at <= now() - interval '1 hour')
+  then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The announcement is gone, was rejected, or is too old';
+  end if;
+  if private.writable_record(v_upload.record_id) is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  if v_upload.completed_at is not null then
     return;
   end if;
+  perform 1
+  from storage.objects as o
+  where o.bucket_id = 'medical-records' and o.name = v_upload.storage_path
+    and o.version = p_object_version and o.created_at <= v_upload.expires_at
+  for share;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The uploaded file is gone, or is not the one that was checked';
+  end if;
+  update private.record_uploads as u set completed_at = now(), object_version = p_object_version
+  where u.id = p_upload_id;
   update public.medical_records as r set
     file_name = v_upload.file_name,
     file_type = v_upload.file_type,
@@ -903,27 +962,74 @@ exception
       detail = 'The record has its file already';
 end;
 $$;
-comment on function private.complete_record_upload(uuid) is
-  'Gives a record the file of a checked upload; repeating it changes nothing. Errors: PT409 '
-  'already_uploaded or upload_missing.';
-revoke execute on function private.complete_record_upload(uuid)
+comment on function private.complete_record_upload(uuid, text) is
+  'Gives a record the file of a checked upload, while its object still is the version that was read '
+  'and the caller may still write the record; repeating it changes nothing. Errors: PT401 '
+  'unauthenticated, PT404 not_found, PT409 already_uploaded or upload_missing.';
+revoke execute on function private.complete_record_upload(uuid, text)
   from public, anon, authenticated, service_role;
-grant execute on function private.complete_record_upload(uuid) to records_worker;
+grant execute on function private.complete_record_upload(uuid, text) to records_worker;
 
 create function private.reject_record_upload(p_upload_id uuid)
+  returns boolean
+  language plpgsql
+  security definer -- the worker has no rights on the table itself
+  set search_path = ''
+as $$
+begin
+  update private.record_uploads as u set rejected_at = now()
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null;
+  return found or exists (
+    select 1 from private.record_uploads as u where u.id = p_upload_id and u.rejected_at is not null
+  );
+end;
+$$;
+comment on function private.reject_record_upload(uuid) is
+  'Closes an upload whose file was not what had been announced; repeating it changes nothing. Answers '
+  'whether it is rejected, so that nobody will take it over and its object may be removed.';
+revoke execute on function private.reject_record_upload(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function private.reject_record_upload(uuid) to records_worker;
+
+-- An address that was signed for an upload takes it for two hours, whatever has become of the
+-- announcement since, and nothing is taken over an hour after its end: three hours after it nothing
+-- can come of an upload any more.
+create function private.ended_record_uploads(p_limit integer)
+  returns table (upload_id uuid, storage_path text)
+  language sql
+  stable
+  security definer -- the worker has no rights on the table itself
+  set search_path = ''
+as $$
+  select u.id, u.storage_path
+  from private.record_uploads as u
+  where u.completed_at is null and u.swept_at is null
+    and u.expires_at < now() - interval '3 hours'
+  order by u.expires_at, u.id
+  limit p_limit
+$$;
+comment on function private.ended_record_uploads(integer) is
+  'Uploads of which nothing came, rejected, expired or overtaken, and nothing can come any more, '
+  'oldest first: what lies there may be removed.';
+
+create function private.note_uploads_swept(p_upload_ids uuid[])
   returns void
   language sql
   security definer -- the worker has no rights on the table itself
   set search_path = ''
 as $$
-  update private.record_uploads as u set rejected_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
+  update private.record_uploads as u set swept_at = now()
+  where u.id = any (p_upload_ids) and u.completed_at is null and u.swept_at is null
+    and u.expires_at < now() - interval '3 hours'
 $$;
-comment on function private.reject_record_upload(uuid) is
-  'Closes an upload whose file was not what had been announced; repeating it changes nothing.';
-revoke execute on function private.reject_record_upload(uuid)
-  from public, anon, authenticated, service_role;
-grant execute on function private.reject_record_upload(uuid) to records_worker;
+comment on function private.note_uploads_swept(uuid[]) is
+  'Notes that the objects of ended uploads have been removed; repeating it changes nothing.';
+revoke execute on function
+  private.ended_record_uploads(integer), private.note_uploads_swept(uuid[])
+from public, anon, authenticated, service_role;
+grant execute on function
+  private.ended_record_uploads(integer), private.note_uploads_swept(uuid[])
+to records_worker;
 
 create function private.authorize_record_download(p_record_id uuid)
   returns table (
@@ -956,9 +1062,14 @@ begin
     select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256
     from public.medical_records as r
     join public.medical_record_contents as c on c.record_id = r.id
-    where r.id = p_record_id and r.file_name is not null and c.storage_path is not null;
+    join private.record_uploads as u on u.storage_path = c.storage_path
+    -- Bytes that were put there after the check are not the record's file.
+    join storage.objects as o
+      on o.bucket_id = 'medical-records' and o.name = u.storage_path and o.version = u.object_version
+    where r.id = p_record_id and r.file_name is not null;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'The record has no file';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'The record has no file that was checked';
   end if;
   perform private.write_audit('download_file', 'medical_record', p_record_id, v_patient_id,
     case when v_ground = 'share_download' then 'share' end);
@@ -998,16 +1109,21 @@ declare
   v_known public.patients;
   v_given record;
   v_linked text;
+  v_linked_resource text;
 begin
   select p.* into v_known from public.patients as p where p.id = p_patient_id;
   select g.* into v_given from jsonb_to_record(p_patient) as g (
-    source_id text, first_name text, last_name text, date_of_birth date, gender text, phone text,
-    address text, city text, state text, postal_code text, country text
+    is_reference boolean, source_id text, resource_id text, first_name text, last_name text, date_of_birth date,
+    gender text, phone text, address text, city text, state text, postal_code text, country text
   );
   select i.value into v_linked from private.patient_identifiers as i
   where i.patient_id = p_patient_id and i.system = p_source_system;
+  select i.value into v_linked_resource from private.patient_identifiers as i
+  where i.patient_id = p_patient_id and i.system = p_source_system || ' Patient';
 
   if v_linked <> v_given.source_id
+    -- Where a bundle gives no more than the id of a resource, that has to tell people apart.
+    or v_given.source_id is null and v_linked_resource <> v_given.resource_id
     or v_known.date_of_birth <> v_given.date_of_birth
     or (
       private.letters(v_known.first_name) <> private.letters(v_given.first_name)
@@ -1042,18 +1158,42 @@ begin
       or p.postal_code is null and v_given.postal_code is not null
       or p.country is null and v_given.country is not null
     );
-  if v_given.source_id is not null then
+  -- A bundle that only refers to somebody has not shown that it is this patient.
+  if v_given.is_reference is not true then
     insert into private.patient_identifiers (patient_id, system, value)
-    values (p_patient_id, p_source_system, v_given.source_id)
+    select p_patient_id, n.system, n.value
+    from (
+      values
+        (p_source_system, v_given.source_id),
+        (p_source_system || ' Patient', v_given.resource_id)
+    ) as n (system, value)
+    where n.value is not null
     on conflict (patient_id, system) do nothing;
   end if;
 end;
 $$;
 comment on function private.merge_imported_patient(uuid, text, jsonb) is
   'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the '
-  'patient''s id in the source system. Two names that both differ, another date of birth or another '
-  'id there mean somebody else. Errors: PT422 wrong_patient.';
+  'patient''s ids in the source system. Two names that both differ, another date of birth or another '
+  'id there mean somebody else. Of a bundle without a Patient it compares the ids. Errors: PT422 '
+  'wrong_patient.';
 revoke execute on function private.merge_imported_patient(uuid, text, jsonb)
+  from public, anon, authenticated, service_role;
+
+create function private.resource_time(p_fhir jsonb)
+  returns timestamptz
+  language sql
+  stable
+  set search_path = ''
+as $$
+  select case
+    when pg_input_is_valid(p_fhir #>> '{meta,lastUpdated}', 'timestamptz')
+      then (p_fhir #>> '{meta,lastUpdated}')::timestamptz
+  end
+$$;
+comment on function private.resource_time(jsonb) is
+  'When the source system last changed a FHIR resource; null when it does not say.';
+revoke execute on function private.resource_time(jsonb)
   from public, anon, authenticated, service_role;
 
 create function private.import_records(
@@ -1075,7 +1215,7 @@ begin
   perform 1 from public.patients as p
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
-    for update;
+    for no key update; -- what refers to the patient, a new share for example, need not wait
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
   end if;
@@ -1105,11 +1245,13 @@ begin
           when m.id is null then 'imported'
           -- What the patient has deleted is theirs alone, and looks to others like nothing new.
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
-          when (i.record_type, i.title, i.record_date, i.fhir)
-            is distinct from (m.record_type, m.title, m.record_date, c.fhir)
-            or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
-            then 'updated'
-          else 'unchanged'
+          -- Title, type and date follow from the resource; where it is the same, they are the patient's.
+          when i.fhir is not distinct from c.fhir
+            and (i.sensitivity = 'normal' or m.sensitivity = 'sensitive')
+            then 'unchanged'
+          when p_patient_id <> v_caller and m.created_by is distinct from v_caller then 'kept'
+          when private.resource_time(i.fhir) < private.resource_time(c.fhir) then 'kept'
+          else 'updated'
         end as outcome
       from incoming as i
       left join public.medical_records as m
@@ -1158,7 +1300,8 @@ comment on function private.import_records(uuid, text, jsonb, jsonb) is
   'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with '
   'the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, '
   'sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or '
-  'null. Returns for each row imported, updated or unchanged. Errors: PT400 invalid_request, PT401 '
+  'null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than '
+  'what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 '
   'unauthenticated, PT404 not_found, PT422 wrong_patient.';
 revoke execute on function private.import_records(uuid, text, jsonb, jsonb)
   from public, anon, service_role;

@@ -48,7 +48,7 @@ export async function splitScript(file: string, sql: string): Promise<Statement[
 
 /** Reads and runs the file, statement by statement, on one connection. */
 export async function runScript(
-  sql: postgres.ISql,
+  sql: postgres.Sql | postgres.TransactionSql,
   path: string,
   name: string,
 ): Promise<void> {

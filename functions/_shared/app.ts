@@ -8,7 +8,7 @@ import { requestId } from "hono/request-id";
 import { matchedRoutes } from "hono/route";
 import { secureHeaders } from "hono/secure-headers";
 import { z } from "zod";
-import { verifyCaller } from "./auth.ts";
+import { verifyCaller, verifySecretKey } from "./auth.ts";
 import type { Caller, RequestContext } from "./db.ts";
 import type { Deps } from "./deps.ts";
 import { AppError, toAppError, toFailure } from "./errors.ts";
@@ -22,7 +22,7 @@ export interface AppEnv {
     now: () => number;
     /** The request, for audit, when nobody is signed in. */
     context: RequestContext;
-    /** Who asks; set on every path that is not public. */
+    /** Who asks; set on every path that is neither public nor for the secret key. */
     caller: Caller;
   };
 }
@@ -32,6 +32,8 @@ interface AppOptions {
   name: string;
   /** Paths that are answered without a token. Everything else needs one, unknown paths too. */
   publicPaths?: string[];
+  /** Paths of jobs, which need the secret key instead: their routes use `withSecretKey`. */
+  secretKeyPaths?: string[];
 }
 
 /** Longest request id that is taken over from the caller. */
@@ -42,7 +44,10 @@ const MAX_USER_AGENT_LENGTH = 200;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /** Builds an app that has everything but its routes. */
-export function newApp(deps: Deps, { name, publicPaths = [] }: AppOptions): Hono<AppEnv> {
+export function newApp(
+  deps: Deps,
+  { name, publicPaths = [], secretKeyPaths = [] }: AppOptions,
+): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const fail = (thrown: unknown, c: Context<AppEnv>) => {
     const error = toAppError(thrown);
@@ -86,7 +91,7 @@ export function newApp(deps: Deps, { name, publicPaths = [] }: AppOptions): Hono
     maxAge: 3600,
   }));
   app.use(onlyErrors);
-  app.use(authenticated(deps, publicPaths));
+  app.use(authenticated(deps, [...publicPaths, ...secretKeyPaths]));
 
   app.onError((error, c) => fail(error, c));
   app.notFound((c) => {
@@ -138,9 +143,20 @@ const onlyErrors: MiddlewareHandler<AppEnv> = async (_c, next) => {
   }
 };
 
-function authenticated(deps: Deps, publicPaths: string[]): MiddlewareHandler<AppEnv> {
+/**
+ * Lets a request through that carries the secret key. It is put on the route itself, so that no other
+ * spelling of its path passes by it.
+ */
+export function withSecretKey(deps: Deps): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    if (!publicPaths.includes(c.req.path)) {
+    await verifySecretKey(c.req.raw, deps.auth);
+    await next();
+  };
+}
+
+function authenticated(deps: Deps, pathsWithoutToken: string[]): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    if (!pathsWithoutToken.includes(c.req.path)) {
       c.set("caller", { ...c.var.context, ...await verifyCaller(c.req.raw, deps.auth) });
     }
     await next();

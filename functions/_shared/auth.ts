@@ -1,4 +1,5 @@
-// Who asks: the access token of the Authorization header, verified against the project's keys.
+// Who asks: the access token of the Authorization header, verified against the project's keys, or,
+// for jobs, the secret key of the header apikey.
 
 import type { SupabaseEnv } from "@supabase/server";
 import { verifyAuth } from "@supabase/server/core";
@@ -58,4 +59,19 @@ export async function verifyCaller(
   const claims = AccessClaims.safeParse(data.jwtClaims);
   if (!claims.success) throw new AppError("unauthenticated", "The access token is not valid");
   return { id: claims.data.sub, claims: claims.data };
+}
+
+/**
+ * Verifies that a request carries a secret key of the project, in the header `apikey`.
+ *
+ * @throws {AppError} `unauthenticated`.
+ */
+export async function verifySecretKey(request: Request, { env }: AuthSettings): Promise<void> {
+  // Any of them, so that keys can be rotated.
+  const { error } = await verifyAuth(request, { auth: "secret:*", env });
+  if (error) {
+    throw new AppError("unauthenticated", "The secret key is missing or not valid", {
+      cause: error,
+    });
+  }
 }

@@ -1,27 +1,11 @@
 // From what PostgreSQL and its driver throw to the list of errors.ts: by code, never by reading
 // English.
 
-import postgres from "postgres";
+import pg from "pg";
 import { AppError, isProblemCode, PROBLEMS } from "./errors.ts";
 
 /** Seconds to wait before another try when the database cannot be reached or is overloaded. */
 const RETRY_AFTER_SECONDS = 5;
-
-/** Codes of postgres.js and of the network for a connection that could not be made or was lost. */
-const CONNECTION_CODES = new Set([
-  "CONNECTION_CLOSED",
-  "CONNECTION_DESTROYED",
-  "CONNECTION_ENDED",
-  "CONNECT_TIMEOUT",
-  "EAI_AGAIN",
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EPIPE",
-  "ETIMEDOUT",
-]);
 
 /**
  * SQLSTATE classes and codes that pass with time: no connection (08), no resources (53), the server
@@ -48,14 +32,33 @@ const BAD_VALUE_STATES = new Set([
   "23514",
 ]);
 
+/** What PostgreSQL says of a statement that failed. */
+export interface ServerError extends Error {
+  /** SQLSTATE. */
+  code: string;
+  detail?: string;
+}
+
+export function isServerError(thrown: unknown): thrown is ServerError {
+  return thrown instanceof pg.DatabaseError;
+}
+
+/** A connection could not be had, broke, or gave no answer in time. */
+export class DatabaseUnreachable extends Error {
+  override readonly name = "DatabaseUnreachable";
+  constructor(cause: unknown) {
+    super("The database does not answer", { cause });
+  }
+}
+
 /** Turns what a statement threw into an `AppError`; what it does not know it gives back unchanged. */
 export function fromDatabase(thrown: unknown): unknown {
-  if (thrown instanceof postgres.PostgresError) return fromServer(thrown);
-  if (CONNECTION_CODES.has(errorCode(thrown))) return unavailable(thrown);
+  if (isServerError(thrown)) return fromServer(thrown);
+  if (thrown instanceof DatabaseUnreachable) return unavailable(thrown);
   return thrown;
 }
 
-function fromServer(error: postgres.PostgresError): unknown {
+function fromServer(error: ServerError): unknown {
   const { code, message, detail } = error;
   if (code.startsWith("PT")) {
     const known = isProblemCode(message) && code === `PT${PROBLEMS[message].status}`;
@@ -81,9 +84,4 @@ function unavailable(cause: unknown): AppError {
     cause,
     retryAfterSeconds: RETRY_AFTER_SECONDS,
   });
-}
-
-function errorCode(thrown: unknown): string {
-  if (!(thrown instanceof Error) || !("code" in thrown)) return "";
-  return String(thrown.code);
 }

@@ -1,8 +1,8 @@
 // The database, reached as somebody: `asCaller` runs as the person who asks, so row-level security
 // decides; `asWorker` runs as a narrow role for one job. Nothing runs as the connection's own role.
 
-import postgres from "postgres";
-import { fromDatabase } from "./database_errors.ts";
+import pg from "pg";
+import { DatabaseUnreachable, fromDatabase, isServerError } from "./database_errors.ts";
 import { AppError } from "./errors.ts";
 
 /** What is known of a request apart from who sent it; audit rows carry it. */
@@ -39,35 +39,113 @@ export interface Sql {
   begin<T>(work: (tx: Query) => Promise<T>): Promise<T>;
 }
 
+/** What this file uses of node-postgres, which brings no types of its own. */
+interface Connection {
+  query(statement: {
+    text: string;
+    /** Under which the connection keeps the plan; none: it is not kept. */
+    name: string | undefined;
+    values: SqlValue[] | undefined;
+  }): Promise<{ rows: object[] }>;
+  on(event: "error", hearer: () => void): void;
+  off(event: "error", hearer: () => void): void;
+  /** Gives the connection back, or throws it away. */
+  release(is_broken: boolean): void;
+}
+
+interface Pool {
+  connect(): Promise<Connection>;
+  on(event: "error", hearer: () => void): void;
+}
+
 /** Port on which Supabase's pooler hands out connections per transaction. */
 const TRANSACTION_POOLER_PORT = "6543";
 
-/** Opens the pool. No connection is made before the first statement. */
+/** Milliseconds after which a statement is given up: on the server, and then here. */
+const STATEMENT_TIMEOUT_MS = 30_000;
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000;
+
+/** Sizes, counts and positions, all below 2^53; as text they would have to be read everywhere. */
+const BIGINT_OID = 20;
+
+/**
+ * Opens the pool. No connection is made before the first statement, and one that breaks is thrown
+ * away: what it was doing fails as `unavailable`, what comes after gets another.
+ *
+ * The driver is node-postgres. postgres.js, tried first, loses a place of its pool for ever, or throws
+ * where nobody can catch it, when the server ends a connection in the middle of a transaction.
+ */
 export function openDatabase(url: string): Sql {
-  const pool = postgres(url, {
+  const types = new pg.TypeOverrides();
+  types.setTypeParser(BIGINT_OID, Number);
+  const pool: Pool = new pg.Pool({
+    connectionString: url,
+    types,
     // An instance of a function serves few requests at a time, and there may be many instances.
     max: 8,
-    idle_timeout: 20,
-    connect_timeout: 5,
-    // The transaction pooler cannot keep prepared statements; elsewhere they save a round trip.
-    prepare: new URL(url).port !== TRANSACTION_POOLER_PORT,
-    fetch_types: false,
-    onnotice: () => {},
-    connection: { application_name: "functions", statement_timeout: 30_000 },
-    // bigint columns here are sizes and counts, all below 2^53.
-    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
+    idleTimeoutMillis: 20_000,
+    // Waiting for a free connection counts, too.
+    connectionTimeoutMillis: 5_000,
+    application_name: "functions",
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
   });
+  // A connection that breaks while nobody uses it is no news: the pool has dropped it.
+  pool.on("error", () => {});
+  const names = statementNames(new URL(url).port !== TRANSACTION_POOLER_PORT);
   return {
-    begin<T>(work: (tx: Query) => Promise<T>): Promise<T> {
-      // In an object, because the driver would unwrap an array of promises.
-      return pool.begin(async (tx) => {
-        const query: Query = async <Row extends object>(
-          strings: TemplateStringsArray,
-          ...values: SqlValue[]
-        ) => [...await tx<Row[]>(strings, ...values)];
-        return { result: await work(query) };
-      }).then(({ result }) => result);
+    async begin<T>(work: (tx: Query) => Promise<T>): Promise<T> {
+      const client = await pool.connect().catch((cause) => {
+        throw new DatabaseUnreachable(cause);
+      });
+      // Told twice, by the statement that fails and by this; one hearer would be enough.
+      client.on("error", ignore);
+      const run = async <Row>(text: string, name?: string, values?: SqlValue[]) => {
+        try {
+          return (await client.query({ text, name, values })).rows as Row[];
+        } catch (error) {
+          throw isServerError(error) ? error : new DatabaseUnreachable(error);
+        }
+      };
+      const query: Query = (strings, ...values) =>
+        run(strings.reduce((all, part, index) => `${all}$${index}${part}`), names(strings), values);
+      let broken = true;
+      try {
+        await run("begin");
+        try {
+          const result = await work(query);
+          await run("commit");
+          broken = false;
+          return result;
+        } catch (error) {
+          // When this fails, too, the connection is of no more use.
+          broken = await run("rollback").then(() => false, () => true);
+          throw error;
+        }
+      } finally {
+        client.off("error", ignore);
+        client.release(broken);
+      }
     },
+  };
+}
+
+function ignore() {}
+
+/**
+ * Gives each statement of the source a name, so that a connection parses and plans it once. The
+ * transaction pooler cannot keep prepared statements: there they have none.
+ */
+function statementNames(
+  keeps: boolean,
+): (strings: TemplateStringsArray) => string | undefined {
+  const names = new WeakMap<TemplateStringsArray, string>();
+  let count = 0;
+  return (strings) => {
+    if (!keeps) return undefined;
+    const name = names.get(strings) ?? `s${++count}`;
+    names.set(strings, name);
+    return name;
   };
 }
 

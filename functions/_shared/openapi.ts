@@ -22,6 +22,8 @@ export interface RouteDescription {
   problems?: ProblemCode[];
   /** Open to everybody, without a token. */
   is_public?: boolean;
+  /** For jobs: open to the secret key, and to no token. */
+  needs_secret_key?: boolean;
   /** A body that the route reads itself, by content type. */
   bodies?: Record<string, z.ZodType>;
 }
@@ -81,13 +83,15 @@ export function buildDocument(app: Hono<AppEnv>, title: string, serverUrl: strin
     components: {
       securitySchemes: {
         user: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
+        secret_key: { type: "apiKey", in: "header", name: "apikey" },
       },
     },
   });
 }
 
 function toOperation(
-  { summary, description, is_public, data, bodies, problems = [] }: RouteDescription,
+  { summary, description, is_public, needs_secret_key, data, bodies, problems = [] }:
+    RouteDescription,
   parts: ValidatedPart[],
 ): ZodOpenApiOperationObject {
   const schemaOf = (target: ValidatedPart["target"]) =>
@@ -98,7 +102,7 @@ function toOperation(
   return {
     summary,
     description,
-    security: is_public ? [] : [{ user: [] }],
+    security: is_public ? [] : [needs_secret_key ? { secret_key: [] } : { user: [] }],
     requestParams: { ...path && { path }, ...query && { query } },
     requestBody: content && {
       required: bodies !== undefined || !json?.safeParse({}).success,

@@ -13,8 +13,8 @@ export interface ObjectStore {
   signDownload(path: string, fileName: string, seconds: number): Promise<string>;
   /** Opens the object for reading; null when there is none. */
   open(path: string): Promise<ReadableStream<Uint8Array> | null>;
-  /** Removes the object; fine when there is none. */
-  remove(path: string): Promise<void>;
+  /** Removes up to 1,000 objects; fine when some or all are not there. */
+  remove(paths: string[]): Promise<void>;
 }
 
 interface StoreSettings {
@@ -59,8 +59,8 @@ export function createObjectStore(settings: StoreSettings): ObjectStore {
       if (error) throw toFailure(error);
       return data;
     },
-    async remove(path) {
-      const { error } = await files.remove([path]);
+    async remove(paths) {
+      const { error } = await files.remove(paths);
       if (error && !isAbsent(error)) throw toFailure(error);
     },
   };

@@ -3,11 +3,24 @@
 
 import type { Address, HumanName } from "@medplum/fhirtypes";
 import { isStorable } from "../_shared/json.ts";
+import type { Name } from "./fhir_subject.ts";
 import { isObject, type JsonObject, type UncheckedResource } from "./fhir_types.ts";
 
-/** Columns of `patients` that an import may fill, and who the patient is in the source system. */
-export interface PatientFields {
+/** Who the patient is in the source system. */
+export interface PatientName {
+  /** Value of the identifier that belongs to the system, else the resource's own id. */
   source_id?: string;
+  /** The resource's own id. */
+  resource_id?: string;
+}
+
+/** Somebody to whom the resources of a bundle without a Patient refer. */
+export interface PatientReference extends PatientName {
+  is_reference: true;
+}
+
+/** Columns of `patients` that an import may fill, and who the patient is in the source system. */
+export interface PatientFields extends PatientName {
   first_name?: string;
   last_name?: string;
   date_of_birth?: string;
@@ -46,6 +59,7 @@ export function toPatientFields(
   );
   const fields: PatientFields = {
     source_id: sourceIdOf(patient, sourceSystem),
+    resource_id: line(patient.id, 64),
     first_name: line(texts(name?.given)[0], 100),
     last_name: line(name?.family, 100),
     date_of_birth: birthday(patient.birthDate, today),
@@ -67,6 +81,25 @@ export function toPatientFields(
 function sourceIdOf({ identifier, id }: UncheckedResource, sourceSystem: string) {
   const own = objects(identifier).find(({ system }) => system === sourceSystem);
   return line(own?.value, 200) ?? line(id, 64);
+}
+
+/**
+ * Who a bundle without a Patient is about, in the source system; null when it does not say, or only
+ * by an address that it made up for itself.
+ */
+export function toPatientReference(
+  subject: Name,
+  sourceSystem: string,
+): PatientReference | null {
+  if ("address" in subject) {
+    const [, id] = /(?:^|\/)Patient\/([^/]+)$/.exec(subject.address) ?? [];
+    const resource_id = line(id, 64);
+    return resource_id === undefined ? null : { is_reference: true, resource_id };
+  }
+  const prefix = `${sourceSystem}|`;
+  if (!subject.identifier.startsWith(prefix)) return null;
+  const source_id = line(subject.identifier.slice(prefix.length), 200);
+  return source_id === undefined ? null : { is_reference: true, source_id };
 }
 
 /** First of the preferred uses, else the first that is not to be avoided. */

@@ -20,6 +20,8 @@ export interface NamelessSubject {
 export interface SubjectCheck {
   /** The bundle's Patient, if it has one. */
   patient: BundleEntry & { resource: UncheckedResource } | null;
+  /** Whom the resources are about, in a bundle without a Patient; null when none of them says it. */
+  subject: Name | null;
   nameless: NamelessSubject[];
 }
 
@@ -43,7 +45,10 @@ export function checkSubjects(entries: BundleEntry[]): SubjectCheck {
     });
   }
   const nameless: NamelessSubject[] = [];
-  const isSamePerson = patient ? personOf(patient) : firstPerson();
+  let subject: Name | null = null;
+  const isPatient = patient && personOf(patient);
+  const isSamePerson = (name: Name) =>
+    isPatient ? isPatient(name) : isSameName(subject ??= name, name);
   for (const { index, resource } of entries) {
     if (!resource || !isClinicalType(resource.resourceType)) continue;
     const element = SUBJECT_ELEMENTS[resource.resourceType];
@@ -64,11 +69,11 @@ export function checkSubjects(entries: BundleEntry[]): SubjectCheck {
       });
     }
   }
-  return { patient, nameless };
+  return { patient, subject, nameless };
 }
 
 /** How a reference names somebody: by address, or by an identifier such as a patient number. */
-type Name = { address: string } | { identifier: string };
+export type Name = { address: string } | { identifier: string };
 
 /** Reads the name in a Reference; null when it has none that can be compared. */
 function nameIn({ reference, identifier }: JsonObject): Name | null {
@@ -120,12 +125,6 @@ function personOf({ fullUrl, resource }: NonNullable<SubjectCheck["patient"]>) {
   };
 }
 
-/** Takes the first person named for the one that all others must be. */
-function firstPerson() {
-  let first: string | undefined;
-  return (name: Name): boolean => {
-    const key = JSON.stringify(name);
-    first ??= key;
-    return key === first;
-  };
+function isSameName(one: Name, other: Name): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

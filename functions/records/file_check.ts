@@ -1,5 +1,5 @@
-// Whether an uploaded file is the one that was announced: size, digest and type, in one pass that
-// holds one piece of it at a time.
+// Whether an uploaded file is the one that was announced: how it was uploaded, then size, digest and
+// type, in one pass that holds one piece of it at a time.
 
 import { createHash } from "node:crypto";
 import { checkType, type FileType } from "./file_type.ts";
@@ -14,7 +14,34 @@ export interface DeclaredFile {
 }
 
 /** Which announcements may turn out untrue. */
-export type FileDifference = "file_size" | "file_sha256" | "file_type";
+export type FileDifference =
+  | "file_size"
+  | "file_sha256"
+  | "file_type"
+  | "content_type"
+  | "content_encoding";
+
+/** Headers with which Storage keeps a file, and hands it out. */
+export interface ObjectHeaders {
+  content_type: string | null;
+  content_encoding: string | null;
+}
+
+/**
+ * Names what is wrong with the headers of an upload. Downloads repeat them: another type would be
+ * taken for what it says, and an encoding be undone, whatever the bytes are.
+ */
+export function differencesOfObject(
+  { content_type, content_encoding }: ObjectHeaders,
+  file_type: FileType,
+): FileDifference[] {
+  const differences: FileDifference[] = [];
+  // A parameter, for example a charset, does not make it another type.
+  const essence = content_type?.split(";")[0]?.trim().toLowerCase();
+  if (essence !== file_type) differences.push("content_type");
+  if (content_encoding) differences.push("content_encoding");
+  return differences;
+}
 
 /**
  * Reads a file to its end, or to where it is longer than announced, and names what differs. A file

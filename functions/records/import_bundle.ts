@@ -22,6 +22,8 @@ export interface ImportSummary {
   imported: number;
   updated: number;
   unchanged: number;
+  /** Records that differ, and stay: others' than the doctor's who imports, or newer ones. */
+  kept: number;
   /** Records of the bundle by resource type, whatever their outcome. */
   by_type: Record<string, number>;
   /** Resources that no record is made of, by type. */
@@ -70,6 +72,7 @@ export async function importBundle(
     imported: count("imported"),
     updated: count("updated"),
     unchanged: count("unchanged"),
+    kept: count("kept"),
     by_type: countBy(plan.rows.map(({ resource_type }) => resource_type)),
     skipped: plan.skipped,
     patient: plan.patient === null ? "absent" : is_filled ? "filled" : "unchanged",
@@ -80,14 +83,15 @@ export async function importBundle(
 
 interface Outcome {
   source_id: string;
-  outcome: "imported" | "updated" | "unchanged";
+  outcome: "imported" | "updated" | "unchanged" | "kept";
 }
 
 /** Calls the database once a batch; the first call also compares and fills the registry. */
 async function writePlan(tx: Query, patientId: string, plan: ImportPlan, batches: string[]) {
   const outcomes: Outcome[] = [];
   for (const [index, rows] of batches.entries()) {
-    const patient = index === 0 && plan.patient ? JSON.stringify(plan.patient) : null;
+    const person = index === 0 ? plan.patient ?? plan.subject : null;
+    const patient = person && JSON.stringify(person);
     outcomes.push(
       ...await tx<Outcome>`
         select source_id, outcome from private.import_records(

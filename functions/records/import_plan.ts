@@ -3,7 +3,12 @@
 
 import { conceptText, type NameOf, type RecordEntry, toRecordEntry } from "./fhir_record.ts";
 import type { BundleEntry, ReadBundle } from "./fhir_bundle.ts";
-import { type PatientFields, toPatientFields } from "./fhir_patient.ts";
+import {
+  type PatientFields,
+  type PatientReference,
+  toPatientFields,
+  toPatientReference,
+} from "./fhir_patient.ts";
 import { sourceIdOf } from "./fhir_source.ts";
 import { checkSubjects } from "./fhir_subject.ts";
 import {
@@ -37,6 +42,8 @@ export interface ImportPlan {
   source_system: string;
   /** What the bundle's Patient says for the registry; null when it has none. */
   patient: PatientFields | null;
+  /** Whom a bundle without a Patient is about in the source system, as far as it says so. */
+  subject: PatientReference | null;
   rows: PlannedRow[];
   /** Number of resources that no record is made of, by type. */
   skipped: Record<string, number>;
@@ -60,7 +67,7 @@ export const SOURCE_SYSTEM = /^[^\s\p{Cc}\p{Cs}]{1,500}$/u;
  * @throws {AppError} `wrong_patient` when the bundle is not about one person.
  */
 export function planImport(bundle: ReadBundle, { sourceSystem, today }: PlanOptions): ImportPlan {
-  const { patient, nameless } = checkSubjects(bundle.entries);
+  const { patient, subject, nameless } = checkSubjects(bundle.entries);
   const source_system = sourceSystem ?? sourceSystemOf(patient?.resource, bundle);
   const namelessPaths = new Map(nameless.map(({ index, path }) => [index, path]));
   const nameOf = medicationNames(bundle.entries);
@@ -80,6 +87,7 @@ export function planImport(bundle: ReadBundle, { sourceSystem, today }: PlanOpti
   return {
     source_system,
     patient: patient && toPatientFields(patient.resource, source_system, today),
+    subject: subject && toPatientReference(subject, source_system),
     rows: [...rows.values()],
     skipped,
     errors: errors.toSorted((a, b) => a.index - b.index),

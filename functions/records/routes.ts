@@ -1,7 +1,7 @@
 // `records`: files of medical records, and the import of FHIR bundles.
 
 import type { Hono } from "hono";
-import { type AppEnv, newApp } from "../_shared/app.ts";
+import { type AppEnv, newApp, withSecretKey } from "../_shared/app.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
 import { readBody } from "../_shared/json.ts";
@@ -19,20 +19,28 @@ import {
   RecordFile,
   RecordParams,
   StartUploadBody,
+  SweepResult,
   UploadAddress,
 } from "./schemas.ts";
+import { sweepUploads } from "./sweep.ts";
 import { finishUpload, startUpload } from "./uploads.ts";
 
 const DOCUMENT_PATH = "/records/openapi.json";
+const SWEEP_PATH = "/records/sweep";
 
 /** Files are heavy, bundles heavier. */
 const FILE_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 const IMPORT_LIMIT: RateLimit = { capacity: 10, refillSeconds: 60 };
 const DOCUMENT_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
+const SWEEP_LIMIT: RateLimit = { capacity: 60, refillSeconds: 60 };
 
 /** Builds the records app. */
 export function createApp(deps: Deps): Hono<AppEnv> {
-  const app = newApp(deps, { name: "records", publicPaths: [DOCUMENT_PATH] });
+  const app = newApp(deps, {
+    name: "records",
+    publicPaths: [DOCUMENT_PATH],
+    secretKeyPaths: [SWEEP_PATH],
+  });
 
   app.post(
     "/records/import",
@@ -73,8 +81,9 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     describe({
       summary: "Take over the uploaded file when it is what was announced",
       description:
-        "A file that differs in size, SHA-256 or type is removed, and has to be announced " +
-        "and uploaded again. Completing twice answers the same.",
+        "A file that differs in size, SHA-256 or type, or was uploaded with another Content-Type " +
+        "or a Content-Encoding, is removed, and has to be announced and uploaded again. One that " +
+        "arrived after expires_at counts as missing. Completing twice answers the same.",
       data: RecordFile,
       problems: ["not_found", "already_uploaded", "upload_missing", "file_mismatch"],
     }),
@@ -96,6 +105,22 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     validate("param", RecordParams),
     validate("json", EmptyBody),
     async (c) => ok(c, await signDownload(deps, c.var.caller, c.req.valid("param").id)),
+  );
+
+  app.post(
+    SWEEP_PATH,
+    describe({
+      summary: "Remove what was uploaded and never taken over",
+      description:
+        "For a job, at least daily, with the secret key: a batch of uploads that ended three hours " +
+        "ago or more, when no address takes them any more. May be repeated at any time.",
+      data: SweepResult,
+      needs_secret_key: true,
+    }),
+    withSecretKey(deps),
+    rateLimited(deps, SWEEP_LIMIT),
+    validate("json", EmptyBody),
+    async (c) => ok(c, await sweepUploads(deps, c.var.context)),
   );
 
   app.get(

@@ -45,6 +45,11 @@ export const DownloadAddress = AnnouncedFile.extend({
   expires_at: z.iso.datetime(),
 });
 
+export const SweepResult = z.strictObject({
+  swept: Count.meta({ description: "Uploads whose objects are gone now" }),
+  has_more: z.boolean().meta({ description: "Whether to call again at once" }),
+});
+
 /** Query of `POST /records/import`. */
 export const ImportQuery = z.strictObject({
   patient_id: z.guid().optional().meta({ description: "The caller when left out" }),
@@ -62,6 +67,7 @@ export const ImportResult = z.strictObject({
   imported: Count,
   updated: Count,
   unchanged: Count,
+  kept: Count,
   by_type: Counts,
   skipped: Counts,
   patient: z.enum(["absent", "filled", "unchanged"]),

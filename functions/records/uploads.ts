@@ -1,10 +1,11 @@
 // The file of a record: announced, uploaded by the client to a signed address, and taken over once
-// it has been read and found to be what was announced. Every step may be repeated after a crash.
+// it has been read and found to be what was announced. The database decides on each step, whatever
+// has changed since the one before. Every step may be repeated after a crash.
 
 import { asCaller, asWorker, type Caller } from "../_shared/db.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { AppError, type ProblemDetail } from "../_shared/errors.ts";
-import { type FileDifference, findDifferences } from "./file_check.ts";
+import { differencesOfObject, type FileDifference, findDifferences } from "./file_check.ts";
 import type { FileType } from "./file_type.ts";
 
 /** What the client says of a file. */
@@ -47,6 +48,11 @@ interface PendingUpload extends AnnouncedFile {
   storage_path: string;
   /** Set when the record has this file already. */
   completed_at: Date | null;
+  /** What Storage has there, changed by every upload; null when nothing arrived in time. */
+  object_version: string | null;
+  /** Content-Type and Content-Encoding that it was uploaded with. */
+  content_type: string | null;
+  content_encoding: string | null;
 }
 
 /**
@@ -58,39 +64,58 @@ interface PendingUpload extends AnnouncedFile {
 export async function finishUpload(deps: Deps, caller: Caller, recordId: string) {
   const upload = await asCaller(deps.sql, caller, async (tx) => {
     const [row] = await tx<PendingUpload>`
-      select upload_id, storage_path, file_name, file_type, file_size, file_sha256, completed_at
+      select upload_id, storage_path, file_name, file_type, file_size, file_sha256, completed_at,
+        object_version, content_type, content_encoding
       from private.pending_record_upload(${recordId}::uuid)`;
     return requireRow(row);
   });
-  const { upload_id, storage_path, completed_at, ...file } = upload;
-  if (completed_at === null) {
+  const { file_name, file_type, file_size, file_sha256 } = upload;
+  if (upload.completed_at === null) {
     const differences = await readUpload(deps, upload);
     if (differences.length > 0) {
-      // The object first: were it the other way round, a crash between would leave it for ever.
-      await deps.recordFiles.remove(storage_path);
-      await asWorker(
-        deps.sql,
-        "records_worker",
-        caller,
-        (tx) => tx`select private.reject_record_upload(${upload_id}::uuid)`,
-      );
+      await rejectUpload(deps, caller, upload);
       throw new AppError("file_mismatch", "The uploaded file is not the one that was announced", {
         details: differences.map(toDetail),
       });
     }
+    // A version is never given twice: what has it before and after was read in between.
     await asWorker(
       deps.sql,
       "records_worker",
       caller,
-      (tx) => tx`select private.complete_record_upload(${upload_id}::uuid)`,
+      (tx) =>
+        tx`select private.complete_record_upload(${upload.upload_id}::uuid, ${upload.object_version})`,
     );
   }
-  return { record_id: recordId, ...file };
+  return { record_id: recordId, file_name, file_type, file_size, file_sha256 };
+}
+
+/**
+ * Closes an upload, then removes its object. The other way round, a right file could be put in the
+ * place of the wrong one and be completed before the upload is closed, and would then be removed.
+ */
+async function rejectUpload(deps: Deps, caller: Caller, upload: PendingUpload): Promise<void> {
+  const { is_rejected } = await asWorker(deps.sql, "records_worker", caller, async (tx) => {
+    const [row] = await tx<{ is_rejected: boolean }>`
+      select private.reject_record_upload(${upload.upload_id}::uuid) as is_rejected`;
+    return requireRow(row);
+  });
+  if (!is_rejected) return;
+  try {
+    await deps.recordFiles.remove([upload.storage_path]);
+  } catch {
+    // Nobody can take it over, and the sweep removes it: the client had better hear what differs.
+  }
 }
 
 async function readUpload(deps: Deps, upload: PendingUpload): Promise<FileDifference[]> {
+  const missing = () =>
+    new AppError("upload_missing", "The announced file has not been uploaded, or not in time");
+  if (upload.object_version === null) throw missing();
+  const differences = differencesOfObject(upload, upload.file_type);
+  if (differences.length > 0) return differences;
   const file = await deps.recordFiles.open(upload.storage_path);
-  if (!file) throw new AppError("upload_missing", "The announced file has not been uploaded");
+  if (!file) throw missing();
   try {
     return await findDifferences(file, upload);
   } catch (cause) {
@@ -105,6 +130,8 @@ const DIFFERENCES: Readonly<Record<FileDifference, string>> = {
   file_size: "Size differs from the announced one",
   file_sha256: "SHA-256 differs from the announced one",
   file_type: "Content is not of the announced type",
+  content_type: "Content-Type of the upload differs from the announced type",
+  content_encoding: "The upload has a Content-Encoding",
 };
 
 function toDetail(difference: FileDifference): ProblemDetail {

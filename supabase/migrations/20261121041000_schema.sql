@@ -11,7 +11,7 @@ CREATE TABLE "private"."patient_identifiers" (
   "value"      text                     NOT NULL,
   "created_at" timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (id),
-  CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 500))),
+  CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 510))),
   CONSTRAINT "patient_identifiers_system_key" UNIQUE (patient_id, system),
   CONSTRAINT "patient_identifiers_value_check" CHECK (((length(value) >= 1) AND (length(value) <= 500)))
 );
@@ -43,25 +43,28 @@ ALTER TABLE "private"."record_openings"
   ENABLE ROW LEVEL SECURITY;
 
 CREATE TABLE "private"."record_uploads" (
-  "id"           uuid                     NOT NULL DEFAULT gen_random_uuid(),
-  "record_id"    uuid                     NOT NULL,
-  "patient_id"   uuid                     NOT NULL,
-  "storage_path" text                     NOT NULL,
-  "file_name"    text                     NOT NULL,
-  "file_type"    text                     NOT NULL,
-  "file_size"    bigint                   NOT NULL,
-  "file_sha256"  text                     NOT NULL,
-  "requested_by" uuid                     NOT NULL,
-  "expires_at"   timestamp with time zone NOT NULL,
-  "completed_at" timestamp with time zone,
-  "rejected_at"  timestamp with time zone,
-  "created_at"   timestamp with time zone NOT NULL DEFAULT now(),
+  "id"             uuid                     NOT NULL DEFAULT gen_random_uuid(),
+  "record_id"      uuid                     NOT NULL,
+  "patient_id"     uuid                     NOT NULL,
+  "storage_path"   text                     NOT NULL,
+  "file_name"      text                     NOT NULL,
+  "file_type"      text                     NOT NULL,
+  "file_size"      bigint                   NOT NULL,
+  "file_sha256"    text                     NOT NULL,
+  "requested_by"   uuid                     NOT NULL,
+  "expires_at"     timestamp with time zone NOT NULL,
+  "completed_at"   timestamp with time zone,
+  "object_version" text,
+  "rejected_at"    timestamp with time zone,
+  "swept_at"       timestamp with time zone,
+  "created_at"     timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "record_uploads_file_name_check" CHECK (((file_name !~ '[[:cntrl:]/\\]'::text) AND ((length(file_name) >= 1) AND (length(file_name) <= 255)))),
   CONSTRAINT "record_uploads_file_sha256_check" CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT "record_uploads_file_size_check" CHECK (((file_size >= 1) AND (file_size <= 52428800))),
   CONSTRAINT "record_uploads_file_type_check"
     CHECK ((file_type = ANY (ARRAY['application/pdf'::text, 'image/jpeg'::text, 'image/png'::text, 'application/dicom'::text, 'text/plain'::text, 'application/json'::text]))),
-  CONSTRAINT "record_uploads_outcome_check" CHECK (((completed_at IS NULL) OR (rejected_at IS NULL))),
+  CONSTRAINT "record_uploads_object_version_check" CHECK (((completed_at IS NULL) = (object_version IS NULL))),
+  CONSTRAINT "record_uploads_outcome_check" CHECK (((completed_at IS NULL) OR (num_nonnulls(rejected_at, swept_at) = 0))),
   CONSTRAINT "record_uploads_pkey" PRIMARY KEY (id),
   CONSTRAINT "record_uploads_storage_path_key" UNIQUE (storage_path)
 );
@@ -313,7 +316,7 @@ CREATE TABLE "public"."patients" (
   "created_at"                     timestamp with time zone NOT NULL DEFAULT now(),
   "updated_at"                     timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "patients_date_of_birth_check" CHECK (((date_of_birth >= '1880-01-01'::date) AND (date_of_birth <= (CURRENT_DATE + 1)))),
-  CONSTRAINT "patients_diagnosis_date_check" CHECK ((diagnosis_date >= date_of_birth)),
+  CONSTRAINT "patients_diagnosis_date_check" CHECK (((diagnosis_date >= COALESCE(date_of_birth, '1880-01-01'::date)) AND (diagnosis_date <= (CURRENT_DATE + 1)))),
   CONSTRAINT "patients_emergency_contact_phone_check" CHECK ((emergency_contact_phone ~ '^[+0-9 ().x-]{4,40}$'::text)),
   CONSTRAINT "patients_first_name_check" CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
   CONSTRAINT "patients_gender_check" CHECK ((gender = ANY (ARRAY['male'::text, 'female'::text, 'other'::text, 'unknown'::text]))),
@@ -624,9 +627,14 @@ begin
     select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256
     from public.medical_records as r
     join public.medical_record_contents as c on c.record_id = r.id
-    where r.id = p_record_id and r.file_name is not null and c.storage_path is not null;
+    join private.record_uploads as u on u.storage_path = c.storage_path
+    -- Bytes that were put there after the check are not the record's file.
+    join storage.objects as o
+      on o.bucket_id = 'medical-records' and o.name = u.storage_path and o.version = u.object_version
+    where r.id = p_record_id and r.file_name is not null;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'The record has no file';
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'The record has no file that was checked';
   end if;
   perform private.write_audit('download_file', 'medical_record', p_record_id, v_patient_id,
     case when v_ground = 'share_download' then 'share' end);
@@ -776,7 +784,8 @@ end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.complete_record_upload (
-  p_upload_id uuid
+  p_upload_id      uuid,
+  p_object_version text
 )
   RETURNS void
   LANGUAGE plpgsql
@@ -786,17 +795,38 @@ CREATE OR REPLACE FUNCTION private.complete_record_upload (
 declare
   v_upload private.record_uploads;
 begin
-  update private.record_uploads as u set completed_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
-  returning u.* into v_upload;
-  if not found then
-    perform 1 from private.record_uploads as u where u.id = p_upload_id and u.completed_at is not null;
-    if not found then
-      raise exception using errcode = 'PT409', message = 'upload_missing',
-        detail = 'The announcement is gone or was rejected';
-    end if;
+  perform private.require_live_session();
+  -- Reading a file takes seconds, in which rights end. What ends them for this record comes before
+  -- this lock, and is seen below, or after this transaction.
+  perform 1
+  from public.medical_records as r
+  where r.id = (select u.record_id from private.record_uploads as u where u.id = p_upload_id)
+  for no key update;
+  select u.* into v_upload from private.record_uploads as u where u.id = p_upload_id for update;
+  if not found
+    or v_upload.rejected_at is not null
+    or (v_upload.completed_at is null and v_upload.expires_at <= now() - interval '1 hour')
+  then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The announcement is gone, was rejected, or is too old';
+  end if;
+  if private.writable_record(v_upload.record_id) is null then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  if v_upload.completed_at is not null then
     return;
   end if;
+  perform 1
+  from storage.objects as o
+  where o.bucket_id = 'medical-records' and o.name = v_upload.storage_path
+    and o.version = p_object_version and o.created_at <= v_upload.expires_at
+  for share;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'upload_missing',
+      detail = 'The uploaded file is gone, or is not the one that was checked';
+  end if;
+  update private.record_uploads as u set completed_at = now(), object_version = p_object_version
+  where u.id = p_upload_id;
   update public.medical_records as r set
     file_name = v_upload.file_name,
     file_type = v_upload.file_type,
@@ -965,6 +995,26 @@ exception
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.ended_record_uploads (
+  p_limit integer
+)
+  RETURNS TABLE (
+    upload_id    uuid,
+    storage_path text
+  )
+  LANGUAGE sql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  select u.id, u.storage_path
+  from private.record_uploads as u
+  where u.completed_at is null and u.swept_at is null
+    and u.expires_at < now() - interval '3 hours'
+  order by u.expires_at, u.id
+  limit p_limit
+$function$;
+
 CREATE OR REPLACE FUNCTION private.ensure_month_partitions (
   p_parent       regclass,
   p_months_ahead integer  DEFAULT 3
@@ -1116,7 +1166,7 @@ begin
   perform 1 from public.patients as p
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
-    for update;
+    for no key update; -- what refers to the patient, a new share for example, need not wait
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
   end if;
@@ -1146,11 +1196,13 @@ begin
           when m.id is null then 'imported'
           -- What the patient has deleted is theirs alone, and looks to others like nothing new.
           when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
-          when (i.record_type, i.title, i.record_date, i.fhir)
-            is distinct from (m.record_type, m.title, m.record_date, c.fhir)
-            or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
-            then 'updated'
-          else 'unchanged'
+          -- Title, type and date follow from the resource; where it is the same, they are the patient's.
+          when i.fhir is not distinct from c.fhir
+            and (i.sensitivity = 'normal' or m.sensitivity = 'sensitive')
+            then 'unchanged'
+          when p_patient_id <> v_caller and m.created_by is distinct from v_caller then 'kept'
+          when private.resource_time(i.fhir) < private.resource_time(c.fhir) then 'kept'
+          else 'updated'
         end as outcome
       from incoming as i
       left join public.medical_records as m
@@ -1382,16 +1434,21 @@ declare
   v_known public.patients;
   v_given record;
   v_linked text;
+  v_linked_resource text;
 begin
   select p.* into v_known from public.patients as p where p.id = p_patient_id;
   select g.* into v_given from jsonb_to_record(p_patient) as g (
-    source_id text, first_name text, last_name text, date_of_birth date, gender text, phone text,
-    address text, city text, state text, postal_code text, country text
+    is_reference boolean, source_id text, resource_id text, first_name text, last_name text, date_of_birth date,
+    gender text, phone text, address text, city text, state text, postal_code text, country text
   );
   select i.value into v_linked from private.patient_identifiers as i
   where i.patient_id = p_patient_id and i.system = p_source_system;
+  select i.value into v_linked_resource from private.patient_identifiers as i
+  where i.patient_id = p_patient_id and i.system = p_source_system || ' Patient';
 
   if v_linked <> v_given.source_id
+    -- Where a bundle gives no more than the id of a resource, that has to tell people apart.
+    or v_given.source_id is null and v_linked_resource <> v_given.resource_id
     or v_known.date_of_birth <> v_given.date_of_birth
     or (
       private.letters(v_known.first_name) <> private.letters(v_given.first_name)
@@ -1426,9 +1483,16 @@ begin
       or p.postal_code is null and v_given.postal_code is not null
       or p.country is null and v_given.country is not null
     );
-  if v_given.source_id is not null then
+  -- A bundle that only refers to somebody has not shown that it is this patient.
+  if v_given.is_reference is not true then
     insert into private.patient_identifiers (patient_id, system, value)
-    values (p_patient_id, p_source_system, v_given.source_id)
+    select p_patient_id, n.system, n.value
+    from (
+      values
+        (p_source_system, v_given.source_id),
+        (p_source_system || ' Patient', v_given.resource_id)
+    ) as n (system, value)
+    where n.value is not null
     on conflict (patient_id, system) do nothing;
   end if;
 end;
@@ -1467,6 +1531,19 @@ CREATE OR REPLACE FUNCTION private.my_access_log (
     and (p_after is null or (a.occurred_at, a.id) < (p_after, p_after_id))
   order by a.occurred_at desc, a.id desc
   limit p_limit
+$function$;
+
+CREATE OR REPLACE FUNCTION private.note_uploads_swept (
+  p_upload_ids uuid[]
+)
+  RETURNS void
+  LANGUAGE sql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  update private.record_uploads as u set swept_at = now()
+  where u.id = any (p_upload_ids) and u.completed_at is null and u.swept_at is null
+    and u.expires_at < now() - interval '3 hours'
 $function$;
 
 CREATE OR REPLACE FUNCTION private.open_chart (
@@ -1663,13 +1740,16 @@ CREATE OR REPLACE FUNCTION private.pending_record_upload (
   p_record_id uuid
 )
   RETURNS TABLE (
-    upload_id    uuid,
-    storage_path text,
-    file_name    text,
-    file_type    text,
-    file_size    bigint,
-    file_sha256  text,
-    completed_at timestamp with time zone
+    upload_id        uuid,
+    storage_path     text,
+    file_name        text,
+    file_type        text,
+    file_size        bigint,
+    file_sha256      text,
+    completed_at     timestamp with time zone,
+    object_version   text,
+    content_type     text,
+    content_encoding text
   )
   LANGUAGE plpgsql
   SECURITY DEFINER
@@ -1682,13 +1762,32 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
   return query
-    select u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.completed_at
-    from private.record_uploads as u
-    where u.record_id = p_record_id
-      and u.rejected_at is null
-      -- The file may lie there by then; an hour more lets a slow client still say so.
-      and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
-    order by u.completed_at nulls last, u.created_at desc, u.id
+    with announced as (
+      select
+        u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.expires_at,
+        u.completed_at, u.created_at
+      from private.record_uploads as u
+      where u.record_id = p_record_id
+        and u.rejected_at is null
+        -- The file may lie there by then; an hour more lets a slow client still say so.
+        and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
+    ), newest as (
+      select a.file_name, a.file_type, a.file_size, a.file_sha256
+      from announced as a
+      order by a.completed_at nulls last, a.created_at desc, a.id
+      limit 1
+    )
+    -- Of announcements of the same file any may have been answered to the client: where it lies counts.
+    select
+      a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256, a.completed_at,
+      o.version, o.metadata ->> 'mimetype', o.metadata ->> 'contentEncoding'
+    from newest as n
+    join announced as a
+      on (a.file_name, a.file_type, a.file_size, a.file_sha256)
+        = (n.file_name, n.file_type, n.file_size, n.file_sha256)
+    left join storage.objects as o
+      on o.bucket_id = 'medical-records' and o.name = a.storage_path and o.created_at <= a.expires_at
+    order by a.completed_at nulls last, o.id is null, a.created_at desc, a.id
     limit 1;
   if not found then
     raise exception using errcode = 'PT409', message = 'upload_missing',
@@ -1809,13 +1908,18 @@ $function$;
 CREATE OR REPLACE FUNCTION private.reject_record_upload (
   p_upload_id uuid
 )
-  RETURNS void
-  LANGUAGE sql
+  RETURNS boolean
+  LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
+begin
   update private.record_uploads as u set rejected_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null;
+  return found or exists (
+    select 1 from private.record_uploads as u where u.id = p_upload_id and u.rejected_at is not null
+  );
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.request_care (
@@ -2010,6 +2114,20 @@ begin
   end if;
   return v_caller;
 end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.resource_time (
+  p_fhir jsonb
+)
+  RETURNS timestamp WITH time zone
+  LANGUAGE sql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+  select case
+    when pg_input_is_valid(p_fhir #>> '{meta,lastUpdated}', 'timestamptz')
+      then (p_fhir #>> '{meta,lastUpdated}')::timestamptz
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION private.respond_care_request (
@@ -3002,6 +3120,9 @@ CREATE INDEX record_uploads_patient_id_idx ON private.record_uploads USING btree
 
 CREATE INDEX record_uploads_record_id_idx ON private.record_uploads USING btree (record_id, created_at DESC);
 
+CREATE INDEX record_uploads_unswept_idx ON private.record_uploads USING btree (expires_at)
+  WHERE ((completed_at IS NULL) AND (swept_at IS NULL));
+
 CREATE INDEX account_grants_granted_by_idx ON public.account_grants USING btree (granted_by);
 
 CREATE INDEX audit_events_actor_id_idx ON ONLY public.audit_events USING btree (actor_id, occurred_at DESC, id DESC);
@@ -3510,7 +3631,10 @@ CREATE POLICY "avatars_delete_authenticated" ON "storage"."objects"
 CREATE POLICY "avatars_insert_authenticated" ON "storage"."objects"
   FOR INSERT
   TO "authenticated"
-  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+  WITH
+    CHECK
+    (((bucket_id = 'avatars'::text) AND ((( SELECT auth.jwt() AS jwt) ->> 'is_anonymous'::text) IS DISTINCT FROM 'true'::text) AND ((storage.foldername(name))[1] = (( SELECT
+    auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
 CREATE POLICY "avatars_select_authenticated" ON "storage"."objects"
   FOR SELECT
@@ -3523,9 +3647,15 @@ CREATE POLICY "avatars_update_authenticated" ON "storage"."objects"
   USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)))
   WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
 
+COMMENT ON COLUMN "private"."patient_identifiers"."system" IS 'The source system, for the identifier that belongs to it; followed by " Patient", for the id of the resource itself.';
+
 COMMENT ON COLUMN "private"."rate_limits"."granted" IS 'Whether the newest request got a token.';
 
 COMMENT ON COLUMN "private"."rate_limits"."tokens" IS 'Tokens left at refilled_at.';
+
+COMMENT ON COLUMN "private"."record_uploads"."object_version" IS 'storage.objects.version of the bytes that were checked; no other ones are handed out.';
+
+COMMENT ON COLUMN "private"."record_uploads"."swept_at" IS 'When what may have been uploaded was removed, because nothing came of it. Null: not yet, or kept.';
 
 COMMENT ON COLUMN "public"."account_grants"."grant" IS 'moderator: acts on reports; seller: offers in the market; listener: answers in support circles.';
 
@@ -3669,7 +3799,7 @@ COMMENT ON FUNCTION "private"."close_account"() IS 'Body of public.close_account
 
 COMMENT ON FUNCTION "private"."close_chart"(uuid) IS 'Body of public.close_chart.';
 
-COMMENT ON FUNCTION "private"."complete_record_upload"(uuid) IS 'Gives a record the file of a checked upload; repeating it changes nothing. Errors: PT409 already_uploaded or upload_missing.';
+COMMENT ON FUNCTION "private"."complete_record_upload"(uuid, text) IS 'Gives a record the file of a checked upload, while its object still is the version that was read and the caller may still write the record; repeating it changes nothing. Errors: PT401 unauthenticated, PT404 not_found, PT409 already_uploaded or upload_missing.';
 
 COMMENT ON FUNCTION "private"."connected_profile_ids"() IS 'Accounts whose public face the caller may see because they are in care together, or because a record is shared between them.';
 
@@ -3681,6 +3811,8 @@ COMMENT ON FUNCTION "private"."end_barred_sessions"() IS 'Trigger on auth.users:
 
 COMMENT ON FUNCTION "private"."end_care"(uuid, text) IS 'Body of public.end_care.';
 
+COMMENT ON FUNCTION "private"."ended_record_uploads"(integer) IS 'Uploads of which nothing came, rejected, expired or overtaken, and nothing can come any more, oldest first: what lies there may be removed.';
+
 COMMENT ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) IS 'Makes the partitions of this month and the next ones in schema private, with row-level security on, no grants and no truncate; those that exist stay. Not for tables that may be truncated. Run it well before a month begins: rows that are in the default partition already keep the month from being made.';
 
 COMMENT ON FUNCTION "private"."grant_account"(uuid, text) IS 'Body of public.grant_account.';
@@ -3689,7 +3821,7 @@ COMMENT ON FUNCTION "private"."handle_new_user"() IS 'Trigger on auth.users: mak
 
 COMMENT ON FUNCTION "private"."handle_user_upgrade"() IS 'Trigger on auth.users: when an anonymous account becomes a permanent one, its registry row is made.';
 
-COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or null. Returns for each row imported, updated or unchanged. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT422 wrong_patient.';
+COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT422 wrong_patient.';
 
 COMMENT ON FUNCTION "private"."is_admin"() IS 'Whether the caller is an active administrator with multi-factor sign-in (aal2).';
 
@@ -3711,9 +3843,11 @@ COMMENT ON FUNCTION "private"."live_account"(jsonb) IS 'The account of a token''
 
 COMMENT ON FUNCTION "private"."make_cursor"(jsonb) IS 'Writes a sort key as a cursor.';
 
-COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the patient''s id in the source system. Two names that both differ, another date of birth or another id there mean somebody else. Errors: PT422 wrong_patient.';
+COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the patient''s ids in the source system. Two names that both differ, another date of birth or another id there mean somebody else. Of a bundle without a Patient it compares the ids. Errors: PT422 wrong_patient.';
 
 COMMENT ON FUNCTION "private"."my_access_log"(integer, timestamp with time zone, bigint) IS 'Body of public.my_access_log.';
+
+COMMENT ON FUNCTION "private"."note_uploads_swept"(uuid[]) IS 'Notes that the objects of ended uploads have been removed; repeating it changes nothing.';
 
 COMMENT ON FUNCTION "private"."open_chart"(uuid, text) IS 'Body of public.open_chart.';
 
@@ -3725,7 +3859,7 @@ COMMENT ON FUNCTION "private"."open_medical_record"(uuid) IS 'Body of public.ope
 
 COMMENT ON FUNCTION "private"."opened_record_ids"() IS 'Records that are shared with the caller now, and that they have opened by that share within 60 minutes, in an earlier transaction.';
 
-COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
+COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one, with what Storage has there; object_version is null while nothing has arrived in time. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
 
 COMMENT ON FUNCTION "private"."reachable_patient_ids"() IS 'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those who share one. Empty when the session is over. No ground by itself: it lets the planner find the rows that the grounds then decide on.';
 
@@ -3735,7 +3869,7 @@ COMMENT ON FUNCTION "private"."record_access"(uuid) IS 'Why the caller may read 
 
 COMMENT ON FUNCTION "private"."refuse_change"() IS 'Trigger: refuses whatever it is put on.';
 
-COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced; repeating it changes nothing.';
+COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced; repeating it changes nothing. Answers whether it is rejected, so that nobody will take it over and its object may be removed.';
 
 COMMENT ON FUNCTION "private"."request_care"(uuid, text, text[]) IS 'Body of public.request_care.';
 
@@ -3748,6 +3882,8 @@ COMMENT ON FUNCTION "private"."require_live_session"() IS 'The caller''s id. Err
 COMMENT ON FUNCTION "private"."require_page_size"(integer) IS 'Refuses a page of less than 1 or more than 100 rows. Errors: PT400 invalid_request.';
 
 COMMENT ON FUNCTION "private"."require_permanent_account"() IS 'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anonymous accounts.';
+
+COMMENT ON FUNCTION "private"."resource_time"(jsonb) IS 'When the source system last changed a FHIR resource; null when it does not say.';
 
 COMMENT ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) IS 'Body of public.respond_care_request.';
 
@@ -3907,9 +4043,9 @@ REVOKE ALL ON FUNCTION "private"."close_chart"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."close_chart"(uuid) TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."complete_record_upload"(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "private"."complete_record_upload"(uuid, text) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION "private"."complete_record_upload"(uuid) TO "records_worker";
+GRANT EXECUTE ON FUNCTION "private"."complete_record_upload"(uuid, text) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."connected_profile_ids"() FROM PUBLIC;
 
@@ -3924,6 +4060,10 @@ REVOKE ALL ON FUNCTION "private"."end_barred_sessions"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."end_care"(uuid, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."end_care"(uuid, text) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."ended_record_uploads"(integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."ended_record_uploads"(integer) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) FROM PUBLIC;
 
@@ -3976,6 +4116,10 @@ REVOKE ALL ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) FRO
 REVOKE ALL ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time zone, bigint) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time zone, bigint) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."note_uploads_swept"(uuid[]) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."note_uploads_swept"(uuid[]) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."open_chart"(uuid, text) FROM PUBLIC;
 
@@ -4034,6 +4178,8 @@ REVOKE ALL ON FUNCTION "private"."require_page_size"(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION "private"."require_page_size"(integer) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."require_permanent_account"() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."resource_time"(jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) FROM PUBLIC;
 

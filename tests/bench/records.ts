@@ -73,6 +73,14 @@ async function fill(port: number, name: string): Promise<void> {
         where patient_id = md5('p5')::uuid;
       update public.medical_record_contents set
         storage_path = patient_id || '/' || record_id || '/' || gen_random_uuid();
+      insert into private.record_uploads
+        (record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256,
+          requested_by, expires_at, completed_at, object_version)
+        select record_id, patient_id, storage_path, 'scan.pdf', 'application/pdf', 1000,
+          repeat('a', 64), patient_id, now(), now(), 'v1'
+        from public.medical_record_contents;
+      insert into storage.objects (bucket_id, name, version)
+        select 'medical-records', storage_path, 'v1' from public.medical_record_contents;
       insert into public.care_relationships
         (patient_id, member_id, kind, status, requested_by, starts_at)
         select p, d, 'doctor', 'active', d, now()

@@ -89,7 +89,9 @@ select results_eq(
     ]) as f
     union all values
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),
-      ('records_worker', 'private.complete_record_upload(uuid)'),
+      ('records_worker', 'private.complete_record_upload(uuid,text)'),
+      ('records_worker', 'private.ended_record_uploads(integer)'),
+      ('records_worker', 'private.note_uploads_swept(uuid[])'),
       ('records_worker', 'private.reject_record_upload(uuid)'),
       ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2

@@ -132,18 +132,20 @@ select is(pg_temp.trail_of('pia', $$
   )
   insert into made select upload_id from upload
 $$), 'pia(patient) create record_upload of pia', 'announcing a file is no change of a record');
+select tests.put_object((select storage_path from private.record_uploads));
 select matches(
-  pg_temp.trail_of('pia', 'select private.complete_record_upload(id) from made', 'records_worker'),
+  pg_temp.trail_of('pia', $$ select private.complete_record_upload(id, 'v1') from made $$,
+    'records_worker'),
   '^pia\(patient\) update medical_record:Scan of pia {"file_name": null, "file_size": null, "file_type": null, '
     || '"file_sha256": null} -> {"file_name": "scan.pdf", "file_size": 9, "file_type": "application/pdf", '
     || '"file_sha256": "a{64}"}\n'
     || 'pia\(patient\) update medical_record_content:Scan of pia {"storage_path": null} -> {"storage_path": "[^"]+"}\n'
-    || 'pia\(patient\) update record_upload of pia {"completed_at": null} -> '
-    || '{"completed_at": "[^"]+"}\n'
+    || 'pia\(patient\) update record_upload of pia {"completed_at": null, "object_version": null} -> '
+    || '{"completed_at": "[^"]+", "object_version": "v1"}\n'
     || 'pia\(patient\) upload_file medical_record:Scan of pia$',
   'the worker that adds the file is not the actor: the person is'
 );
-select is(pg_temp.trail_of('pia', 'select private.complete_record_upload(id) from made',
+select is(pg_temp.trail_of('pia', $$ select private.complete_record_upload(id, 'v1') from made $$,
   'records_worker'), null,
   'adding it again is nothing');
 select is((

@@ -3,7 +3,7 @@
 -- new one whose is empty; full's lacks the country only; cyr, dev and swe have
 -- names in three scripts.
 begin;
-select plan(129);
+select plan(146);
 
 select tests.make_ward();
 select tests.make_user('rao'), tests.make_user('new'), tests.make_user('full'),
@@ -120,7 +120,7 @@ select is(pg_temp.import('pia', jsonb_set(pg_temp.rows('C/1=a'), '{0,fhir,note}'
   'C/1 updated', 'a change of the resource alone counts');
 select is(pg_temp.import('pia',
   jsonb_set(jsonb_set(pg_temp.rows('C/1=a'), '{0,fhir,note}', '"x"'), '{0,record_date}', 'null')),
-  'C/1 updated', 'so does one of its date');
+  'C/1 unchanged', 'what follows from the resource does not, where the resource is the same');
 select is(pg_temp.import('pia',
   jsonb_set(jsonb_set(pg_temp.rows('C/1=a'), '{0,fhir,note}', '"x"'), '{0,record_date}', 'null')),
   'C/1 unchanged', 'that it has none is no change again');
@@ -311,6 +311,48 @@ from (values
 ) as p (actor, given, outcome);
 select is(tests.state(), (select state from linked),
   'a bundle about somebody else is refused whole');
+
+-- A bundle without a Patient refers to somebody, and shows nothing about them.
+select is(pg_temp.import('new', '[]', given, p_patient => 'new'), outcome,
+  format('a reference %s', given))
+from (values
+  ('{"source_id": "P/1", "resource_id": "res-1", "first_name": "Ana"}'::jsonb, 'nothing'),
+  ('{"is_reference": true, "resource_id": "res-1"}', 'nothing'),
+  ('{"is_reference": true, "resource_id": "res-2"}', 'PT422 wrong_patient'),
+  ('{"is_reference": true, "source_id": "P/1"}', 'nothing'),
+  ('{"is_reference": true, "source_id": "P/2"}', 'PT422 wrong_patient'),
+  -- A number says more than the id of a resource, which a system may give anew.
+  ('{"source_id": "P/1", "resource_id": "res-2", "first_name": "Ana"}', 'nothing')
+) as p (given, outcome);
+select is(pg_temp.import('swe', '[]', '{"is_reference": true, "resource_id": "res-9"}',
+  p_patient => 'swe'), 'nothing', 'nothing is known of swe in that system');
+select is((select count(*)::integer from private.patient_identifiers
+  where patient_id = tests.uid('swe')), 0, 'and a reference does not make it known');
+
+-- What stays -------------------------------------------------------------------------------------
+
+create function pg_temp.version(p_text text, p_at text) returns jsonb language sql as $$
+  select jsonb_set(pg_temp.rows('V/1=' || p_text), '{0,fhir,meta}',
+    jsonb_build_object('lastUpdated', p_at))
+$$;
+select is(pg_temp.import(actor, pg_temp.version(content, at)), 'V/1 ' || outcome,
+  format('%s imports %s of %s', actor, content, at))
+from (values
+  ('pia', 'a', '2026-01-02T00:00:00Z', 'imported'),
+  ('pia', 'b', '2026-01-01T00:00:00Z', 'kept'),
+  ('pia', 'c', '2026-01-02T01:00:00+01:00', 'updated'),
+  ('pia', 'd', 'some day', 'updated'),
+  ('pia', 'e', '2026-01-03T00:00:00Z', 'updated'),
+  ('doc', 'f', '2026-01-04T00:00:00Z', 'kept'),
+  ('doc', 'e', '2026-01-03T00:00:00Z', 'unchanged')
+) as v (actor, content, at, outcome);
+select is((select string_agg(r.title || ' ' || (c.fhir ->> 'v'), ', ')
+  from public.medical_records as r
+  join public.medical_record_contents as c on c.record_id = r.id where r.source_id = 'V/1'),
+  'e e', 'the newest that the patient brought is there');
+select is(pg_temp.import('doc', pg_temp.rows('D/1=a')) || ', '
+  || pg_temp.import('doc', pg_temp.rows('D/1=b')), 'D/1 imported, D/1 updated',
+  'a doctor updates what they added');
 
 -- Many at once -----------------------------------------------------------------------------------
 

@@ -10,11 +10,7 @@ select tests.make_user('locke', p_active => false), tests.make_user('doc', 'doct
 select tests.make_record('Scan', 'pia'), tests.make_record('Blood', 'pia'),
   tests.make_record('Old', 'pia', p_deleted => true),
   tests.make_record('Bill', 'omar');
-update public.medical_records set file_name = 'scan.pdf', file_type = 'application/pdf',
-  file_size = 9,
-  file_sha256 = repeat('a', 64) where title = 'Scan';
-update public.medical_record_contents set storage_path = patient_id || '/' || record_id || '/x'
-where record_id = tests.id('Scan');
+select tests.make_file('Scan');
 select tests.open_chart('pia', 'doc');
 
 create function pg_temp.call(p_handle text, p_call text) returns text language plpgsql as $$

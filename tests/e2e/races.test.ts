@@ -6,16 +6,16 @@ import type postgres from "postgres";
 import { present } from "../support/auth.ts";
 import {
   as,
+  auditRows,
   inOrder,
+  newRecord,
   people,
   race,
   type Racer,
   raceTest,
   runAs,
-  type Runner,
   RUNNERS,
   tally,
-  type Work,
 } from "../support/races.ts";
 
 raceTest("of twenty answers to one request for care exactly one counts", async (db) => {
@@ -126,48 +126,6 @@ raceTest("twenty imports of the same resources bring each in once", async (db) =
       left join public.medical_record_contents as c on c.record_id = r.id
       where r.patient_id = ${patient.id}`;
   assertEquals({ ...found }, { records: 50, ids: 50, contents: 50 });
-});
-
-raceTest("of twenty files uploaded for one record exactly one becomes its file", async (db) => {
-  const [patient] = await people(db, "patient");
-  const recordId = await newRecord(db, patient);
-  const uploads: string[] = [];
-
-  const announced = await race(db, (n) =>
-    as(patient, async (tx) => {
-      const [upload] = await tx`select upload_id from private.begin_record_upload(
-          ${recordId}, ${`file${n}.txt`}, 'text/plain', 1, ${"a".repeat(64)})`;
-      uploads[n] = present(upload).upload_id;
-    }));
-  const completed = await race(db, (n) => completesUpload(patient, present(uploads[n])));
-
-  assertEquals(tally(announced), { "ok": RUNNERS });
-  assertEquals(tally(completed), { "ok": 1, "PT409 already_uploaded": 19 });
-  const winner = completed.indexOf("ok");
-  const [file] = await db`
-      select r.file_name, u.id from public.medical_records as r
-      join public.medical_record_contents as c on c.record_id = r.id
-      join private.record_uploads as u on u.storage_path = c.storage_path
-      where r.id = ${recordId}`;
-  assertEquals({ ...file }, { file_name: `file${winner}.txt`, id: uploads[winner] });
-});
-
-raceTest("twenty completions of one upload are one", async (db) => {
-  const [patient] = await people(db, "patient");
-  const recordId = await newRecord(db, patient);
-  const upload = await runAs(
-    db,
-    patient,
-    (tx) =>
-      tx`select upload_id from private.begin_record_upload(
-        ${recordId}, 'file.txt', 'text/plain', 1, ${"a".repeat(64)})`,
-  );
-  const uploadId: string = present(upload[0]).upload_id;
-
-  const outcomes = await race(db, () => completesUpload(patient, uploadId));
-
-  assertEquals(tally(outcomes), { "ok": RUNNERS });
-  assertEquals(await auditRows(db, patient, "upload_file", "medical_record"), 1);
 });
 
 raceTest("no chart outlives the care that ends while it is opened", async (db) => {
@@ -374,24 +332,6 @@ async function newCare(db: postgres.Sql, status: "requested" | "active"): Promis
   return { patient, doctor, careId: present(rows[0]).id };
 }
 
-async function newRecord(db: postgres.Sql, patient: Racer): Promise<string> {
-  const rows = await runAs(db, patient, (tx) =>
-    tx`
-      insert into public.medical_records (patient_id, title, record_type)
-      values (${patient.id}, 'Scan', 'imaging')
-      returning id`);
-  return present(rows[0]).id;
-}
-
-/** The worker that has checked an upload of somebody. */
-function completesUpload(person: Racer, uploadId: string): Runner {
-  const { claims } = as(person, async () => {});
-  const work: Work<void> = async (tx) => {
-    await tx`select private.complete_record_upload(${uploadId})`;
-  };
-  return { claims, role: "records_worker", work };
-}
-
 // Looking -----------------------------------------------------------------------------------------
 
 async function careOf(db: postgres.Sql, patient: Racer, member: Racer): Promise<string[]> {
@@ -399,18 +339,6 @@ async function careOf(db: postgres.Sql, patient: Racer, member: Racer): Promise<
     select status from public.care_relationships
     where patient_id = ${patient.id} and member_id = ${member.id}`;
   return rows.map(({ status }) => status);
-}
-
-async function auditRows(
-  db: postgres.Sql,
-  patient: Racer,
-  action: string,
-  resourceType: string,
-): Promise<number> {
-  const rows = await db`
-    select 1 from public.audit_events
-    where patient_id = ${patient.id} and action = ${action} and resource_type = ${resourceType}`;
-  return rows.length;
 }
 
 /** Rows of openings that have neither been closed nor expired. */

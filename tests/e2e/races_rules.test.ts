@@ -39,6 +39,33 @@ raceTest("an import never takes a mark back that is set while it runs", async (d
   assertEquals({ ...row }, { title: "b", sensitivity: "sensitive", copy: "sensitive" });
 });
 
+raceTest(
+  "imports and shares of one patient's records never wait for each other in a ring",
+  async (db) => {
+    const [patient, ...relatives] = await people(
+      db,
+      "patient",
+      ...Array(RUNNERS).fill("caregiver"),
+    );
+    await race(db, () => imports(patient, "a"), 1);
+    const [record] = await db`
+    select id from public.medical_records where patient_id = ${patient.id}`;
+    const shares = (relative: Racer) =>
+      as(patient, async (tx) => {
+        await tx`
+        select public.share_medical_record(
+          ${record?.id}, ${relative.id}, 'view', now() + interval '1 day')`;
+      });
+
+    const outcomes = await race(
+      db,
+      (n) => n % 2 === 0 ? imports(patient, `title ${n}`) : shares(relatives[n]!),
+    );
+
+    assertEquals(tally(outcomes), { "ok": RUNNERS });
+  },
+);
+
 const CHANGES: Record<string, (patient: Racer, recordId: string) => Runner> = {
   "marked sensitive": (patient, recordId) =>
     as(patient, async (tx) => {

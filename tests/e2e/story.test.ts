@@ -114,7 +114,7 @@ for (const { name, text } of bundles) {
       assertEquals(status, 200);
       const { source_system: _, ...data } = body.data;
       assertEquals(data, {
-        ...{ patient_id: patient.id, imported: total, updated: 0, unchanged: 0 },
+        ...{ patient_id: patient.id, imported: total, updated: 0, unchanged: 0, kept: 0 },
         ...{ by_type, skipped, patient: "filled", error_count: 0, errors: [] },
       });
       assertEquals(await seenBy(patient, patient.id), [total, total, 1]);

@@ -3,7 +3,14 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Deps } from "../../functions/_shared/deps.ts";
-import { assertFailure, assertSuccess, goodClaims, post, sign, type Subject } from "./support.ts";
+import {
+  assertFailure,
+  assertSuccess,
+  goodClaims,
+  post as send,
+  sign,
+  type Subject,
+} from "./support.ts";
 
 /** A route and a request to it that is fine. */
 export interface Route {
@@ -16,6 +23,8 @@ export interface Route {
   withWrongType: object | string;
   /** Largest body, in bytes. */
   maxBytes: number;
+  /** What the route wants in the header `apikey`, instead of a person's token. */
+  secretKey?: string;
 }
 
 /** Whether the request touched anything behind the app. */
@@ -44,24 +53,34 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
     const label = `POST ${route.path}`;
     const test = (behaviour: string, run: (subject: Subject) => Promise<void>) =>
       Deno.test(`${label} ${behaviour}`, () => run(build()));
+    const credentials = async (): Promise<Record<string, string>> =>
+      route.secretKey === undefined
+        ? { authorization: `Bearer ${await sign()}` }
+        : { apikey: route.secretKey, authorization: "" };
+    const post = async (
+      subject: Subject,
+      path: string,
+      body?: string | Uint8Array<ArrayBuffer> | object,
+      headers: Record<string, string> = {},
+    ) => await send(subject, path, body, { ...await credentials(), ...headers });
 
     test("answers 401 unauthenticated without a token", async (subject) => {
-      const response = await post(subject, route.path, route.body, { authorization: "" });
+      const headers = { authorization: "", apikey: "" };
+      const response = await post(subject, route.path, route.body, headers);
       await assertFailure(response, 401, "unauthenticated");
       assertUntouched(subject);
     });
 
     test("answers 401 unauthenticated to a token that is none", async (subject) => {
-      const response = await post(subject, route.path, route.body, {
-        authorization: "Bearer x.y.z",
-      });
+      const headers = { authorization: "Bearer x.y.z", apikey: "" };
+      const response = await post(subject, route.path, route.body, headers);
       await assertFailure(response, 401, "unauthenticated");
       assertUntouched(subject);
     });
 
     test("answers 401 unauthenticated to an expired token", async (subject) => {
       const token = await sign({ ...goodClaims(), exp: Math.floor(Date.now() / 1000) - 1 });
-      const headers = { authorization: `Bearer ${token}` };
+      const headers = { authorization: `Bearer ${token}`, apikey: "" };
       await assertFailure(
         await post(subject, route.path, route.body, headers),
         401,
@@ -70,13 +89,22 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
       assertUntouched(subject);
     });
 
-    test("answers 401 unauthenticated when the session has ended", async (subject) => {
-      subject.deps.sql.session_is_live = false;
-      const response = await post(subject, route.path, route.body);
-      await assertFailure(response, 401, "unauthenticated");
-      assertEquals(subject.deps.sql.ended, ["rolled back"]);
-      assertEquals(subject.deps.recordFiles.calls, []);
-    });
+    if (route.secretKey === undefined) {
+      test("answers 401 unauthenticated when the session has ended", async (subject) => {
+        subject.deps.sql.session_is_live = false;
+        const response = await post(subject, route.path, route.body);
+        await assertFailure(response, 401, "unauthenticated");
+        assertEquals(subject.deps.sql.ended, ["rolled back"]);
+        assertEquals(subject.deps.recordFiles.calls, []);
+      });
+    } else {
+      test("answers 401 unauthenticated to a person", async (subject) => {
+        const headers = { authorization: `Bearer ${await sign()}`, apikey: "" };
+        const response = await post(subject, route.path, route.body, headers);
+        await assertFailure(response, 401, "unauthenticated");
+        assertUntouched(subject);
+      });
+    }
 
     test("answers 400 invalid_request to malformed JSON", async (subject) => {
       await assertFailure(await post(subject, route.path, "{"), 400, "invalid_request");
@@ -156,7 +184,7 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
       });
       const response = await subject.app.request(route.path, {
         method: "POST",
-        headers: { authorization: `Bearer ${await sign()}`, "content-type": "application/json" },
+        headers: { ...await credentials(), "content-type": "application/json" },
         body,
       });
       await assertFailure(response, 413, "payload_too_large");
@@ -165,7 +193,7 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
     });
 
     test("answers 405 method_not_allowed to another method and names its own", async (subject) => {
-      const headers = { authorization: `Bearer ${await sign()}` };
+      const headers = await credentials();
       for (const method of ["GET", "PUT", "PATCH", "DELETE"]) {
         const response = await subject.app.request(route.path, { method, headers });
         await assertFailure(response, 405, "method_not_allowed");
@@ -175,7 +203,7 @@ export function testEveryRoute(build: (changes?: Partial<Deps>) => Subject, rout
     });
 
     test("answers 404 not_found to a path below it", async (subject) => {
-      const response = await post(subject, `${route.path}/more`, route.body);
+      const response = await send(subject, `${route.path}/more`, route.body);
       await assertFailure(response, 404, "not_found");
       assertUntouched(subject);
     });

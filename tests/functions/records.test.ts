@@ -15,6 +15,7 @@ import {
   NOW_MS,
   post,
   raised,
+  SECRET_KEY,
   SESSION_ID,
   sign,
   type Subject,
@@ -37,6 +38,9 @@ const PENDING = {
   storage_path: STORAGE_PATH,
   ...ANNOUNCED,
   completed_at: null,
+  object_version: "v1",
+  content_type: "text/plain",
+  content_encoding: null,
 };
 
 /** Answers with which every route succeeds. */
@@ -48,7 +52,9 @@ const ANSWERS: Record<string, Answer> = {
   }],
   pending_record_upload: [PENDING],
   complete_record_upload: [{}],
-  reject_record_upload: [{}],
+  reject_record_upload: [{ is_rejected: true }],
+  ended_record_uploads: [{ upload_id: UPLOAD_ID, storage_path: STORAGE_PATH }],
+  note_uploads_swept: [{}],
   authorize_record_download: [{ storage_path: STORAGE_PATH, ...ANNOUNCED }],
   import_records: [],
 };
@@ -84,6 +90,7 @@ testEveryRoute((changes) => build(changes), [
   },
   { path: `${PATH}/complete`, ...WITHOUT_BODY },
   { path: `${PATH}/download-url`, ...WITHOUT_BODY },
+  { path: "/records/sweep", ...WITHOUT_BODY, secretKey: SECRET_KEY },
 ]);
 
 for (const action of ["upload-url", "complete", "download-url"]) {
@@ -217,14 +224,17 @@ Deno.test("POST /records/:id/upload-url answers 409 to a record that has its fil
 
 Deno.test("POST /records/:id/complete takes over a file of each type", async () => {
   for (const file of await Promise.all(Object.keys(SAMPLES).map(sampleFile))) {
-    const subject = build({}, { pending_record_upload: [{ ...PENDING, ...file.announced }] });
+    const content_type = `${file.announced.file_type.toUpperCase()}; charset=utf-8`;
+    const subject = build({}, {
+      pending_record_upload: [{ ...PENDING, ...file.announced, content_type }],
+    });
     subject.deps.recordFiles.objects.set(STORAGE_PATH, file.bytes);
     const data = await assertSuccess(await post(subject, `${PATH}/complete`));
     assertEquals(data, { record_id: RECORD_ID, ...file.announced });
 
     const { sql, recordFiles } = subject.deps;
     const done = sql.find("private.complete_record_upload");
-    assertEquals(done.values, [UPLOAD_ID]);
+    assertEquals(done.values, [UPLOAD_ID, "v1"]);
     assertEquals(sql.settingsOf(done).role, "records_worker");
     assertEquals(JSON.parse(sql.settingsOf(done)["request.jwt.claims"]!).sub, CALLER_ID);
     assertEquals(sql.ended, ["committed", "committed"]);
@@ -232,23 +242,34 @@ Deno.test("POST /records/:id/complete takes over a file of each type", async () 
   }
 });
 
-Deno.test("POST /records/:id/complete names what differs, removes the file and closes the upload", async () => {
+Deno.test("POST /records/:id/complete names what differs, closes the upload, then removes the file", async () => {
   const other = await sha256(new TextEncoder().encode("another file"));
   const cases: [object, string[]][] = [
     [{ file_size: TEXT.length + 1 }, ["file_size"]],
     [{ file_size: TEXT.length - 1 }, ["file_size"]],
     [{ file_sha256: other }, ["file_sha256"]],
-    [{ file_type: "application/pdf" }, ["file_type"]],
-    [{ file_type: "application/json", file_sha256: other }, ["file_sha256", "file_type"]],
+    [{ file_type: "application/pdf", content_type: "application/pdf" }, ["file_type"]],
+    [{
+      file_type: "application/json",
+      content_type: "application/json",
+      file_sha256: other,
+    }, ["file_sha256", "file_type"]],
   ];
   for (const [change, differences] of cases) {
     const subject = build({}, { pending_record_upload: [{ ...PENDING, ...change }] });
+    const { sql, recordFiles } = subject.deps;
+    let endedBeforeRemoval: string[] = [];
+    const remove = recordFiles.remove.bind(recordFiles);
+    recordFiles.remove = (paths) => {
+      endedBeforeRemoval = [...sql.ended];
+      return remove(paths);
+    };
     const response = await post(subject, `${PATH}/complete`);
     const { details } = await assertFailure(response, 422, "file_mismatch");
     assertEquals(details.map(({ path }: { path: string }) => path), differences);
 
-    const { sql, recordFiles } = subject.deps;
     assertEquals(recordFiles.calls, [`open ${STORAGE_PATH}`, `remove ${STORAGE_PATH}`]);
+    assertEquals(endedBeforeRemoval, ["committed", "committed"]);
     const rejected = sql.find("private.reject_record_upload");
     assertEquals(rejected.values, [UPLOAD_ID]);
     assertEquals(sql.settingsOf(rejected).role, "records_worker");
@@ -256,11 +277,69 @@ Deno.test("POST /records/:id/complete names what differs, removes the file and c
   }
 });
 
-Deno.test("POST /records/:id/complete keeps the upload open when a wrong file cannot be removed", async () => {
+Deno.test("POST /records/:id/complete refuses an upload by its headers, without reading it", async () => {
+  const cases: [object, string[]][] = [
+    [{ content_type: "text/html" }, ["content_type"]],
+    [{ content_type: "text/plainer" }, ["content_type"]],
+    [{ content_type: null }, ["content_type"]],
+    [{ content_encoding: "gzip" }, ["content_encoding"]],
+    [{ content_type: "image/png", content_encoding: "br" }, ["content_type", "content_encoding"]],
+  ];
+  for (const [headers, differences] of cases) {
+    const subject = build({}, { pending_record_upload: [{ ...PENDING, ...headers }] });
+    const response = await post(subject, `${PATH}/complete`);
+    const { details } = await assertFailure(response, 422, "file_mismatch");
+    assertEquals(details.map(({ path }: { path: string }) => path), differences);
+    assertEquals(subject.deps.recordFiles.calls, [`remove ${STORAGE_PATH}`]);
+    assertEquals(subject.deps.sql.find("private.reject_record_upload").values, [UPLOAD_ID]);
+  }
+});
+
+Deno.test("POST /records/:id/complete keeps the object of an upload that is not rejected after all", async () => {
+  const subject = build({}, {
+    pending_record_upload: [{ ...PENDING, file_size: 1 }],
+    reject_record_upload: [{ is_rejected: false }],
+  });
+  await assertFailure(await post(subject, `${PATH}/complete`), 422, "file_mismatch");
+  assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
+});
+
+Deno.test("POST /records/:id/complete removes nothing when the upload cannot be closed", async () => {
+  const subject = build({}, {
+    pending_record_upload: [{ ...PENDING, file_size: 1 }],
+    reject_record_upload: raised("57P01", "terminating connection"),
+  });
+  await assertFailure(await post(subject, `${PATH}/complete`), 503, "unavailable");
+  assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
+});
+
+Deno.test("POST /records/:id/complete says what differs though the file cannot be removed", async () => {
   const subject = build({}, { pending_record_upload: [{ ...PENDING, file_size: 1 }] });
   subject.deps.recordFiles.remove = () => Promise.reject(new Error("lost connection"));
-  await assertFailure(await post(subject, `${PATH}/complete`), 500, "internal");
-  assertEquals(subject.deps.sql.statements.filter(({ text }) => text.includes("reject_")), []);
+  await assertFailure(await post(subject, `${PATH}/complete`), 422, "file_mismatch");
+  assertEquals(subject.deps.sql.find("reject_record_upload").values, [UPLOAD_ID]);
+});
+
+Deno.test("POST /records/:id/complete answers 409 upload_missing when nothing arrived in time", async () => {
+  const subject = build({}, {
+    pending_record_upload: [{ ...PENDING, object_version: null, content_type: null }],
+  });
+  await assertFailure(await post(subject, `${PATH}/complete`), 409, "upload_missing");
+  assertEquals(subject.deps.recordFiles.calls, []);
+});
+
+Deno.test("POST /records/:id/complete passes on why the database does not take the file over", async () => {
+  for (
+    const [state, code] of [
+      ["PT401", "unauthenticated"],
+      ["PT404", "not_found"],
+      ["PT409", "upload_missing"],
+    ] as const
+  ) {
+    const subject = build({}, { complete_record_upload: raised(state, code) });
+    await assertFailure(await post(subject, `${PATH}/complete`), Number(state.slice(2)), code);
+    assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
+  }
 });
 
 Deno.test("POST /records/:id/complete answers 409 upload_missing before the upload", async () => {
@@ -377,6 +456,7 @@ Deno.test("GET /records/openapi.json describes every route with its schemas", as
   assertStringIncludes(upload.responses["409"].description, "already_uploaded");
   assert(paths["/records/import"].post.requestBody.content["application/fhir+json"]);
   assertEquals(paths["/records/openapi.json"].get.security, []);
+  assertEquals(paths["/records/sweep"].post.security, [{ secret_key: [] }]);
 });
 
 Deno.test("GET /records/openapi.json is limited by address", async () => {

@@ -3,7 +3,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
-import { toPatientFields } from "../../functions/records/fhir_patient.ts";
+import { toPatientFields, toPatientReference } from "../../functions/records/fhir_patient.ts";
+import type { Name } from "../../functions/records/fhir_subject.ts";
 import { conceptText, toDay, toRecordEntry } from "../../functions/records/fhir_record.ts";
 import { canonicalJson, sourceIdOf } from "../../functions/records/fhir_source.ts";
 import { condition, type Fhir, observation, ownBundle, SUBJECT } from "./bundles.ts";
@@ -307,6 +308,7 @@ Deno.test("a Patient's fields come from the name, number and address in use", as
   const { entry } = await ownBundle();
   assertEquals(fieldsOf(entry[0].resource), {
     source_id: "BL-2041-7",
+    resource_id: entry[0].resource.id,
     first_name: "Ananya",
     last_name: "Rao",
     date_of_birth: "1979-08-23",
@@ -325,6 +327,17 @@ Deno.test("a Patient's id in the source system is its number there, else the res
   assertEquals(fieldsOf({ id: "p", identifier }).source_id, "2");
   assertEquals(fieldsOf({ id: "p", identifier: identifier.slice(0, 1) }).source_id, "p");
   assertEquals(fieldsOf({}).source_id, undefined);
+});
+
+Deno.test("a bundle without a Patient refers to one by id, or by number in the source system", () => {
+  const referenceOf = (name: Name) => toPatientReference(name, SYSTEM);
+  for (const address of ["Patient/p2", "https://h.example/fhir/Patient/p2"]) {
+    assertEquals(referenceOf({ address }), { is_reference: true, resource_id: "p2" });
+  }
+  assertEquals(referenceOf({ identifier: `${SYSTEM}|7` }), { is_reference: true, source_id: "7" });
+  // What a bundle makes up for itself, and another system's number, tell nothing.
+  assertEquals(referenceOf({ address: `urn:uuid:${crypto.randomUUID()}` }), null);
+  assertEquals(referenceOf({ identifier: "urn:other|7" }), null);
 });
 
 Deno.test("a Patient's value that does not fit its column is left out", () => {

@@ -17,7 +17,7 @@ import { type Answer, assertFailure, assertSuccess, CALLER_ID, post, raised } fr
 const PATIENT_ID = "f1b2c3d4-0000-4000-8000-000000000006";
 
 Deno.test("POST /records/import sends patient and rows in one call and counts outcomes", async () => {
-  const outcomes = ["imported", "updated", "unchanged", "unchanged"];
+  const outcomes = ["imported", "updated", "unchanged", "unchanged", "kept"];
   const app = importApp({
     import_records: ([, , , rows]) =>
       JSON.parse(String(rows)).map(({ source_id }: Fhir, index: number) => ({
@@ -31,6 +31,7 @@ Deno.test("POST /records/import sends patient and rows in one call and counts ou
     observation(),
     condition({ id: "c2" }),
     observation({ id: "o2" }),
+    observation({ id: "o3" }),
     { resourceType: "Claim" },
     { resourceType: "Condition", id: "bad" },
   );
@@ -41,12 +42,13 @@ Deno.test("POST /records/import sends patient and rows in one call and counts ou
     imported: 1,
     updated: 1,
     unchanged: 2,
-    by_type: { Condition: 2, Observation: 2 },
+    kept: 1,
+    by_type: { Condition: 2, Observation: 3 },
     skipped: { Claim: 1 },
     patient: "filled",
     error_count: 1,
     errors: [{
-      index: 6,
+      index: 7,
       resource_type: "Condition",
       path: "Condition.subject",
       message: "Missing required property",
@@ -58,6 +60,7 @@ Deno.test("POST /records/import sends patient and rows in one call and counts ou
   assertEquals([patientId, system], [CALLER_ID, "urn:beautiful-life:fhir-import"]);
   assertEquals(JSON.parse(String(fields)), {
     source_id: "p1",
+    resource_id: "p1",
     first_name: "Ananya",
     last_name: "Rao",
   });
@@ -76,13 +79,13 @@ Deno.test("POST /records/import sends patient and rows in one call and counts ou
 Deno.test("POST /records/import writes for the patient and source that the query names", async () => {
   const app = importApp();
   const query = `?patient_id=${PATIENT_ID}&source_system=urn%3Ahospital`;
-  const data = await assertSuccess(await importOf(app, bundleOf(condition()), query));
+  const bundle = bundleOf(condition({ subject: { reference: "Patient/p1" } }));
+  const data = await assertSuccess(await importOf(app, bundle, query));
   assertEquals([data.patient_id, data.source_system], [PATIENT_ID, "urn:hospital"]);
-  assertEquals(app.deps.sql.find("import_records").values.slice(0, 3), [
-    PATIENT_ID,
-    "urn:hospital",
-    null,
-  ]);
+  const [patientId, system, person] = app.deps.sql.find("import_records").values;
+  assertEquals([patientId, system], [PATIENT_ID, "urn:hospital"]);
+  // Without a Patient, the one that the resources refer to is compared.
+  assertEquals(JSON.parse(String(person)), { is_reference: true, resource_id: "p1" });
   assertEquals(data.patient, "absent");
 });
 

@@ -77,16 +77,16 @@ Deno.test("open gives the object as a stream, and null when there is none", asyn
   for (const absent of ABSENT) assertEquals(await store(absent).files.open(PATH), null);
 });
 
-Deno.test("remove names the object, and is content when there is none", async () => {
+Deno.test("remove names the objects, and is content when there is none", async () => {
   const { files, requests } = store(json([]));
-  await files.remove(PATH);
+  await files.remove([PATH, `${PATH}2`]);
   const [request] = requests;
   assertEquals([request?.method, request?.url], [
     "DELETE",
     `${INNER}/storage/v1/object/medical-records`,
   ]);
-  assertEquals(JSON.parse(request?.body ?? ""), { prefixes: [PATH] });
-  for (const absent of ABSENT) await store(absent).files.remove(PATH);
+  assertEquals(JSON.parse(request?.body ?? ""), { prefixes: [PATH, `${PATH}2`] });
+  for (const absent of ABSENT) await store(absent).files.remove([PATH]);
 });
 
 Deno.test("every method says unavailable when Storage is down, without its words", async () => {
@@ -96,7 +96,7 @@ Deno.test("every method says unavailable when Storage is down, without its words
       () => files.signUpload(PATH),
       () => files.signDownload(PATH, "x", 60),
       () => files.open(PATH),
-      () => files.remove(PATH),
+      () => files.remove([PATH]),
     ];
     for (const attempt of attempts) {
       const error = await assertRejects(attempt, AppError);

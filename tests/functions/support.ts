@@ -4,10 +4,11 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Hono } from "hono";
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
-import postgres from "postgres";
+import pg from "pg";
 import type { AppEnv } from "../../functions/_shared/app.ts";
 import type { Query, Sql, SqlValue } from "../../functions/_shared/db.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
+import type { ServerError } from "../../functions/_shared/database_errors.ts";
 import { AppError } from "../../functions/_shared/errors.ts";
 import type { LogEntry } from "../../functions/_shared/log.ts";
 import { pseudonyms, type RateLimiter } from "../../functions/_shared/rate_limit.ts";
@@ -17,6 +18,8 @@ export const PUBLIC_URL = "https://project.example";
 export const ISSUER = `${PUBLIC_URL}/auth/v1`;
 export const CALLER_ID = "a1b2c3d4-0000-4000-8000-000000000001";
 export const SESSION_ID = "a1b2c3d4-0000-4000-8000-0000000000aa";
+/** The secret key of the project that tests stand on. */
+export const SECRET_KEY = "sb_secret_tests";
 /** Noon of 1 March 2026, UTC. Tokens are checked against the machine's clock, not this one. */
 export const NOW_MS = Date.UTC(2026, 2, 1, 12);
 
@@ -124,8 +127,8 @@ export class FakeSql implements Sql {
 }
 
 /** What the driver throws when a function of the database raises. */
-export function raised(code: string, message: string, detail = ""): postgres.PostgresError {
-  return Object.assign(new postgres.PostgresError(message), { code, message, detail });
+export function raised(code: string, message: string, detail = ""): ServerError {
+  return Object.assign(new pg.DatabaseError(message, 0, "error"), { code, detail });
 }
 
 /** A bucket in memory. */
@@ -150,9 +153,9 @@ export class FakeStore implements ObjectStore {
     return bytes ? new Blob([bytes]).stream() : null;
   }
 
-  async remove(path: string) {
-    await this.#call("remove", path);
-    this.objects.delete(path);
+  async remove(paths: string[]) {
+    await this.#call("remove", ...paths);
+    for (const path of paths) this.objects.delete(path);
   }
 
   // deno-lint-ignore require-await -- what throws must reject
@@ -188,7 +191,12 @@ export function fakeDeps(
     log: (entry) => logged.push(entry),
     auth: {
       issuer: ISSUER,
-      env: { url: PUBLIC_URL, publishableKeys: {}, secretKeys: {}, jwks: { keys: [publicJwk] } },
+      env: {
+        url: PUBLIC_URL,
+        publishableKeys: { default: "sb_publishable_tests" },
+        secretKeys: { default: SECRET_KEY, next: `${SECRET_KEY}_next` },
+        jwks: { keys: [publicJwk] },
+      },
     },
     rateLimiter: NO_LIMIT,
     pseudonym: pseudonyms("a secret of tests"),

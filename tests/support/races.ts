@@ -186,3 +186,26 @@ export function tally(outcomes: Outcome[]): Record<Outcome, number> {
   for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1;
   return counts;
 }
+
+/** Adds a record to a patient's history; answers its id. */
+export async function newRecord(db: postgres.Sql, patient: Racer): Promise<string> {
+  const rows = await runAs(db, patient, (tx) =>
+    tx`
+      insert into public.medical_records (patient_id, title, record_type)
+      values (${patient.id}, 'Scan', 'imaging')
+      returning id`);
+  return present(rows[0]).id;
+}
+
+/** How many rows of one kind the trail has about a patient. */
+export async function auditRows(
+  db: postgres.Sql,
+  patient: Racer,
+  action: string,
+  resourceType: string,
+): Promise<number> {
+  const rows = await db`
+    select 1 from public.audit_events
+    where patient_id = ${patient.id} and action = ${action} and resource_type = ${resourceType}`;
+  return rows.length;
+}

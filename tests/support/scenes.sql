@@ -169,3 +169,56 @@ $$;
 comment on function tests.open_record_before(text, text, interval) is
   'Notes that somebody has opened a record, p_ago before now, in an earlier transaction: a test is '
   'one transaction, and what is opened in it can be read in the next one only.';
+
+create function tests.put_object(
+  p_path text,
+  p_version text default 'v1',
+  p_created_at timestamptz default now(),
+  p_metadata jsonb default '{"mimetype": "application/pdf"}'
+)
+  returns void
+  language sql
+  security definer
+  set search_path = ''
+as $$
+  insert into storage.buckets (id, name, public)
+  values ('medical-records', 'medical-records', false)
+  on conflict do nothing;
+  insert into storage.objects (bucket_id, name, version, created_at, metadata)
+  values ('medical-records', p_path, p_version, p_created_at, p_metadata)
+  on conflict (bucket_id, name) do update set version = excluded.version,
+    created_at = excluded.created_at, metadata = excluded.metadata;
+$$;
+comment on function tests.put_object(text, text, timestamptz, jsonb) is
+  'What Storage lists of an upload to the bucket of records: a row, without bytes; another version of '
+  'it is another upload.';
+
+create function tests.make_file(p_record text, p_name text default 'scan.pdf')
+  returns void
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_record public.medical_records;
+  v_path text;
+begin
+  update public.medical_records as r set
+    file_name = p_name, file_type = 'application/pdf', file_size = 9, file_sha256 = repeat('a', 64)
+  where r.id = tests.id(p_record)
+  returning r.* into v_record;
+  v_path := format('%s/%s/x', v_record.patient_id, v_record.id);
+  update public.medical_record_contents set storage_path = v_path where record_id = v_record.id;
+  insert into private.record_uploads (
+    record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
+    expires_at, completed_at, object_version
+  )
+  values (
+    v_record.id, v_record.patient_id, v_path, p_name, 'application/pdf', 9, repeat('a', 64),
+    v_record.patient_id, now() + interval '10 minutes', now(), 'v1'
+  );
+  perform tests.put_object(v_path);
+end;
+$$;
+comment on function tests.make_file(text, text) is
+  'Gives a record that has contents a file, as an upload that was checked and taken over does.';

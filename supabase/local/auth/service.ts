@@ -7,7 +7,7 @@ import { type AuthSettings, readAuthSettings } from "./settings.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
 
 /** A connection pool or a transaction. */
-export type Db = postgres.ISql<Record<never, never>>;
+export type Db = postgres.Sql | postgres.TransactionSql;
 
 /** Auth of one stack. */
 export interface AuthService {

@@ -59,8 +59,8 @@ function readRaw(request: Request, contentType: string): Incoming {
     declared: size === undefined ? undefined : { size, exact: true },
     body: exactly(size, request.body ?? emptyBody()),
     describe: () => ({
+      // The bytes are stored as they come: a Content-Encoding of the request is not kept.
       cacheControl: request.headers.get("cache-control") ?? "no-cache",
-      contentEncoding: request.headers.get("content-encoding") ?? undefined,
       userMetadata,
     }),
     [Symbol.dispose]: () => {}, // what nobody reads of a raw body, the server drops
