@@ -1,0 +1,53 @@
+-- Functions and triggers: with whose rights the helpers run, and that every trigger fires.
+begin;
+select plan(3);
+
+-- The definer functions are listed in policies/README.md, with the reason of each. These need none of
+-- their owner's rights and must not have them: what they ask, they ask as whoever calls them.
+select is_empty(
+  $$
+    select name
+    from unnest(array[
+      'private.access_summary(text,text)',
+      'private.audit_table(regclass,text,text,text,text)',
+      'private.changed_values(jsonb,jsonb,text[])',
+      'private.copy_record_to_contents()',
+      'private.ensure_month_partitions(regclass,integer)',
+      'private.is_timezone(text)',
+      'private.keep_sensitive_mark()',
+      'private.letters(text)',
+      'private.like_escape(text)',
+      'private.live_account(jsonb)',
+      'private.make_cursor(jsonb)',
+      'private.read_cursor(text,text[])',
+      'private.refuse_change()',
+      'private.require_admin()',
+      'private.require_live_session()',
+      'private.require_page_size(integer)',
+      'private.resource_time(jsonb)',
+      'private.set_record_source()',
+      'private.set_updated_at()'
+    ]) as name
+    where not exists (
+      select from pg_proc as p where p.oid = to_regprocedure(name) and not p.prosecdef
+    )
+  $$,
+  'a helper that needs no right of its own runs with the rights of its caller'
+);
+
+create temp view our_triggers as
+  select t.tgrelid::regclass::text as table_name, t.tgname, t.tgenabled, p.proname
+  from pg_trigger as t
+  join pg_proc as p on p.oid = t.tgfoid
+  where not t.tgisinternal and p.pronamespace = 'private'::regnamespace;
+select isnt_empty('select 1 from our_triggers', 'there are triggers to look at');
+select is_empty(
+  $$
+    select table_name, tgname from our_triggers
+    where tgenabled <> case proname when 'refuse_change' then 'A' else 'O' end
+  $$,
+  'every trigger fires; those that refuse a change fire for replication, too'
+);
+
+select * from finish();
+rollback;
