@@ -1,5 +1,5 @@
--- Keys and columns that must be filled. Each list names what has to hold; what a check asks of values
--- is tried by each domain.
+-- Keys and columns that must be filled. Each list names what has to hold; what a check asks of
+-- values is tried by each domain.
 begin;
 select plan(3);
 
@@ -27,8 +27,8 @@ select is_empty(
       ('public.medical_record_contents',
         'patient_id, sensitivity, metadata, created_at, updated_at'),
       ('public.medical_record_shares',
-        'record_id, patient_id, shared_with_id, shared_by_id, access_level, expires_at, created_at, '
-        'updated_at'),
+        'record_id, patient_id, shared_with_id, shared_by_id, access_level, expires_at, '
+        'created_at, updated_at'),
       ('public.medical_records',
         'patient_id, title, record_type, source, sensitivity, created_at, updated_at'),
       ('public.patients', 'is_active, created_at, updated_at'),

@@ -1,9 +1,9 @@
 -- Functions and triggers: with whose rights the helpers run, and that every trigger fires.
 begin;
-select plan(3);
+select plan(4);
 
--- The definer functions are listed in policies/README.md, with the reason of each. These need none of
--- their owner's rights and must not have them: what they ask, they ask as whoever calls them.
+-- The definer functions are listed in policies/README.md, with the reason of each. These need none
+-- of their owner's rights and must not have them: what they ask, they ask as whoever calls them.
 select is_empty(
   $$
     select name
@@ -33,6 +33,18 @@ select is_empty(
     )
   $$,
   'a helper that needs no right of its own runs with the rights of its caller'
+);
+
+-- Names in a function without search_path are found as its caller likes. These are for definer
+-- functions only, and become part of the statement that calls them.
+select is_empty(
+  $$
+    select p.oid::regprocedure from pg_proc as p
+    where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+      and not coalesce('search_path=""' = any (p.proconfig), false)
+      and p.oid::regprocedure::text not in ('private.live_account(jsonb)')
+  $$,
+  'no other function is without an empty search_path'
 );
 
 create temp view our_triggers as

@@ -1,5 +1,5 @@
--- Rights, told from the lists that PostgreSQL keeps and not from trying: whoever is not named here has
--- none, and a new grant gets a line. Functions have their list in 00_platform.test.sql.
+-- Rights, told from the lists that PostgreSQL keeps and not from trying: whoever is not named here
+-- has none, and a new grant gets a line. Functions have their list in 00_platform.test.sql.
 begin;
 select plan(6);
 
@@ -52,8 +52,8 @@ select results_eq(
     ('patients', 'authenticated', 'update',
       'address, cancer_type, city, country, date_of_birth, diagnosis_date, emergency_contact_name, '
       'emergency_contact_phone, emergency_contact_relationship, first_name, gender, '
-      'insurance_policy_number, insurance_provider, last_name, medical_history, phone, postal_code, '
-      'state, treatment_stage'),
+      'insurance_policy_number, insurance_provider, last_name, medical_history, phone, '
+      'postal_code, state, treatment_stage'),
     ('profiles', 'authenticated', 'update',
       'avatar_path, bio, display_name, is_public, locale, timezone')
   $$,
@@ -100,7 +100,9 @@ select results_eq(
       case when rolcanlogin then 'login' end, case when rolinherit then 'inherit' end
     )
     from pg_roles
-    where rolname in ('anon', 'authenticated', 'service_role', 'supabase_auth_admin', 'authenticator')
+    where rolname in (
+        'anon', 'authenticated', 'service_role', 'supabase_auth_admin', 'authenticator'
+      )
       or rolname like '%\_worker'
     order by 1
   $$,

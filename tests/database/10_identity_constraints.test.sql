@@ -1,7 +1,7 @@
 -- Constraints of identity, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(94);
+select plan(97);
 
 select tests.make_user('pia');
 select tests.make_user('doc', 'doctor');
@@ -64,6 +64,9 @@ from (values
   ($$date_of_birth = '1970-01-02', diagnosis_date = '1970-01-01'$$,
     'patients_diagnosis_date_check'),
   ($$date_of_birth = '1970-01-02', diagnosis_date = '1970-01-02'$$, 'done'),
+  ($$diagnosis_date = '1879-12-31'$$, 'patients_diagnosis_date_check'),
+  ($$diagnosis_date = current_date + 1$$, 'done'),
+  ($$diagnosis_date = current_date + 2$$, 'patients_diagnosis_date_check'),
   ($$address = repeat('x', 500)$$, 'done'),
   ($$address = repeat('x', 501)$$, 'patients_texts_check'),
   ($$city = repeat('x', 100)$$, 'done'),

@@ -1,5 +1,5 @@
--- Constraints of care, each on both sides of its limit, tried as the owner: whatever grants, policies
--- and functions let through, a row cannot say more than this.
+-- Constraints of care, each on both sides of its limit, tried as the owner: whatever grants,
+-- policies and functions let through, a row cannot say more than this.
 begin;
 select plan(33);
 
@@ -17,8 +17,12 @@ from (values
   ($$kind = 'friend', scopes = '{}', status = 'ended', ends_at = now()$$,
     'care_relationships_kind_check'),
   ($$status = 'paused'$$, 'care_relationships_status_check'),
-  ($$scopes = array['records', 'tracking', 'medications', 'appointments', 'messages', 'sensitive']$$,
-    'done'),
+  (
+    $$scopes = array[
+      'records', 'tracking', 'medications', 'appointments', 'messages', 'sensitive'
+    ]$$,
+    'done'
+  ),
   ($$scopes = array['records', 'money']$$, 'care_relationships_scopes_check'),
   ($$scopes = array['records', null]$$, 'care_relationships_scopes_check'),
   ($$scopes = '{}'$$, 'care_relationships_caregiver_scopes_check'),

@@ -1,19 +1,18 @@
 -- Constraints of records, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(76);
+select plan(78);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
-select tests.make_record('Scan', 'pia');
+select tests.make_record('Scan', 'pia'), tests.make_record('Bill', 'pia');
 select tests.make_share('Scan', 'omar');
 insert into private.record_uploads (
   record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
   expires_at
 )
-values (
-  tests.id('Scan'), tests.uid('pia'), 'pia/scan', 'scan.png', 'image/png', 10, repeat('0', 64),
+select tests.id(title), tests.uid('pia'), 'pia/' || title, 'x.png', 'image/png', 10, repeat('0', 64),
   tests.uid('pia'), now() + interval '1 hour'
-);
+from unnest(array['Scan', 'Bill']) as title;
 insert into private.patient_identifiers (id, patient_id, system, value)
 values (tests.id('urn:a'), tests.uid('pia'), 'urn:a', '1'),
   (tests.id('urn:b'), tests.uid('pia'), 'urn:b', '2');
@@ -107,6 +106,8 @@ select is(
   outcome, format('record_uploads: %s: %s', left(change, 60), outcome)
 )
 from (values
+  ($$storage_path = 'pia/Scan again'$$, 'done'),
+  ($$storage_path = 'pia/Bill'$$, 'record_uploads_storage_path_key'),
   ($$file_name = repeat('x', 255)$$, 'done'),
   ($$file_name = repeat('x', 256)$$, 'record_uploads_file_name_check'),
   ($$file_name = ''$$, 'record_uploads_file_name_check'),

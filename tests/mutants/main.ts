@@ -2,7 +2,7 @@
 // database suite on it: what no test notices is printed. The last line is `mutants: K of N caught`,
 // and the run fails unless K is N.
 // Usage: deno task test:mutants [--only <text>] [--suite <folder>] [--verbose]
-//   --only     just the mutants whose name contains the text
+//   --only     just the mutants whose name contains the text; may be given several times
 //   --suite    pgTAP files in place of tests/database
 //   --verbose  say for each mutant by what it was noticed
 
@@ -12,6 +12,7 @@ import { runMutants } from "./run.ts";
 
 const { only, suite, verbose } = parseArgs(Deno.args, {
   string: ["only", "suite"],
+  collect: ["only"],
   boolean: ["verbose"],
   unknown: (arg: string) => {
     console.error(`Unknown argument: ${arg}`);

@@ -18,8 +18,8 @@ import { Order, type SuiteFile } from "./order.ts";
 export interface MutantRun {
   /** Folder of the pgTAP files; tests/database when there is none. */
   suite?: string;
-  /** Text that the names of the mutants contain; all when there is none. */
-  only?: string;
+  /** Texts of which a mutant's name contains one; all mutants when there is none. */
+  only?: string[];
   /** Mutants that cannot be noticed. */
   equivalent: Equivalent[];
   /** Whether to print for every mutant by what it was noticed. */
@@ -58,20 +58,21 @@ export async function runMutants(print: Print, run: MutantRun): Promise<MutantOu
 async function runOn(
   connections: postgres.Sql[],
   print: Print,
-  { suite, only = "", equivalent, verbose }: MutantRun,
+  { suite, only = [], equivalent, verbose }: MutantRun,
 ): Promise<MutantOutcome> {
-  const mutants = (await deriveMutants(connections[0]!)).filter(({ name }) => name.includes(only));
+  const wanted = (name: string) => only.length === 0 || only.some((text) => name.includes(text));
+  const mutants = (await deriveMutants(connections[0]!)).filter(({ name }) => wanted(name));
   const problems: string[] = [];
   const { files, failed } = await runUnchanged(connections, await allFiles(suite));
   problems.push(...failed);
   if (files.length === 0) problems.push("No file of the suite passes on the unchanged database");
-  if (mutants.length === 0) problems.push(`No mutant's name contains ${only}`);
+  if (mutants.length === 0) problems.push(`No mutant's name contains ${only.join(" or ")}`);
 
   const order = new Order(files);
   const names = new Set(mutants.map(({ name }) => name));
   const listed = new Set(equivalent.map(({ mutant }) => mutant));
   for (const mutant of listed) {
-    if (mutant.includes(only) && !names.has(mutant)) {
+    if (wanted(mutant) && !names.has(mutant)) {
       problems.push(`Listed as equivalent, but there is no such mutant: ${mutant}`);
     }
   }
