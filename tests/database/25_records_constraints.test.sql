@@ -1,11 +1,14 @@
 -- Constraints of records, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(78);
+select plan(80);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_record('Scan', 'pia'), tests.make_record('Bill', 'pia');
 select tests.make_share('Scan', 'omar');
+update public.medical_records
+set source = 'fhir', source_system = 'urn:a', source_id = 'Observation/1'
+where id = tests.id('Bill');
 insert into private.record_uploads (
   record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
   expires_at
@@ -38,6 +41,9 @@ from (values
   ($$source = 'doctor'$$, 'done'),
   ($$source = 'fhir'$$, 'medical_records_source_id_check'),
   ($$source = 'fhir', source_system = repeat('x', 500), source_id = repeat('x', 500)$$, 'done'),
+  ($$source = 'fhir', source_system = 'urn:a', source_id = 'Observation/2'$$, 'done'),
+  ($$source = 'fhir', source_system = 'urn:a', source_id = 'Observation/1'$$,
+    'medical_records_source_key'),
   ($$source_system = 'x', source_id = 'x'$$, 'medical_records_source_id_check'),
   ($$source_system = 'x'$$, 'medical_records_source_id_check'),
   ($$source = 'fhir', source_id = 'x'$$, 'medical_records_source_id_check'),
