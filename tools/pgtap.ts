@@ -18,7 +18,7 @@ export interface PgtapOptions {
    * error in it is no result of the file: `runPgtap` throws it.
    */
   prelude?: string;
-  /** Whether the rest of the file is left out after the first failure; then no plan is asked for. */
+  /** Whether to leave out what follows the first failure; then no plan is asked for. */
   stopAtFailure?: boolean;
 }
 

@@ -1,5 +1,5 @@
-// The tool that mutates the schema: if it called a mutant caught that nothing notices, its last line
-// would be worth nothing.
+// The tool that mutates the schema: if it called a mutant caught that nothing notices, its last
+// line would be worth nothing.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { join } from "@std/path";
@@ -11,7 +11,7 @@ import { leaveOneOut } from "../mutants/conditions.ts";
 import { deriveMutants } from "../mutants/derive.ts";
 import { runMutants } from "../mutants/run.ts";
 
-Deno.test("a condition is weakened by each part of an AND and narrowed by each part of an OR", () => {
+Deno.test("a condition is weakened by each part of an AND, narrowed by each of an OR", () => {
   const condition =
     "((a = 'x AND (y'::text) AND ( SELECT f() AS f) AND ((b IS NULL) OR (\"or)\" > 1)))";
   const shortened = leaveOneOut(condition);

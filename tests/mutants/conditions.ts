@@ -1,5 +1,5 @@
-// Weakens and narrows conditions as PostgreSQL prints them, in which every AND and every OR stands in
-// parentheses of its own with each of its parts.
+// Weakens and narrows conditions as PostgreSQL prints them, in which every AND and every OR stands
+// in parentheses of its own, as does each of its parts.
 
 /** A condition of which one part was left out. */
 export interface Shortened {

@@ -1,5 +1,5 @@
-// Derives every mutant from the catalogue of a database: nothing here knows a table by name, so that
-// what is added to the product is mutated, too.
+// Derives every mutant from the catalogue of a database: nothing here knows a table by name, so
+// that what is added to the product is mutated, too.
 
 import type postgres from "postgres";
 import { functionMutants } from "./functions.ts";

@@ -1,5 +1,5 @@
-// Mutants that change nothing anybody could notice, each with the proof. The run fails when an entry
-// names no mutant any more, and when a test notices it after all.
+// Mutants that change nothing anybody could notice, each with the proof. The run fails when an
+// entry names no mutant any more, and when a test notices it after all.
 
 /** A mutant without effect. */
 export interface Equivalent {

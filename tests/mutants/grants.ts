@@ -1,5 +1,5 @@
-// Mutants of grants: each right that a role has is taken away and made grantable, each that it lacks is
-// given; and of the roles themselves.
+// Mutants of grants: each right that a role has is taken away and made grantable, each that it lacks
+// is given; and of the roles themselves.
 
 import type { Mutant, Query } from "./mutant.ts";
 
@@ -55,7 +55,9 @@ async function missingOnRelations(query: Query): Promise<Mutant[]> {
     from pg_temp.our_relations as r
     cross join (select name from pg_temp.grantees union all select 'public') as a
     where r.ours
-      and (r.relispartition or r.relkind = 'S' or a.name not in (select name from pg_temp.api_roles))
+      and (
+        r.relispartition or r.relkind = 'S' or a.name not in (select name from pg_temp.api_roles)
+      )
     order by r.qualified, a.name`);
   return [...granted("table grant", single), ...granted("table grant", whole)];
 }
@@ -105,7 +107,8 @@ async function given(query: Query): Promise<Mutant[]> {
         relname, '', relacl
       from pg_temp.our_relations where ours
       union all
-      select 'column revoke', 'table ' || r.qualified, r.relname, format(' (%I)', c.attname), c.attacl
+      select 'column revoke', 'table ' || r.qualified, r.relname, format(' (%I)', c.attname),
+        c.attacl
       from pg_temp.our_relations as r
       join pg_attribute as c on c.attrelid = r.oid and not c.attisdropped
       where r.ours

@@ -1,5 +1,5 @@
-// Which file of the suite to run first on a mutant: the one that most likely notices it for the time it
-// takes. Learns while the mutants run; only how long the whole takes depends on it.
+// Which file of the suite to run first on a mutant: the one that most likely notices it for the time
+// it takes. Learns while the mutants run; only how long the whole takes depends on it.
 
 import type { Mutant } from "./mutant.ts";
 

@@ -1,5 +1,5 @@
-// Mutants of tables and views: constraints, columns that must not be empty, triggers, the indexes that
-// policies and foreign keys need, and what views let through.
+// Mutants of tables and views: constraints, columns that must not be empty, triggers, the indexes
+// that policies and foreign keys need, and what views let through.
 
 import { leaveOneOut } from "./conditions.ts";
 import type { Mutant, Query } from "./mutant.ts";

@@ -1,5 +1,6 @@
-// Runs the database suite on each mutant until a file notices it. A mutant is made inside a file's own
-// transaction, right after its `begin`, and is gone with it: thousands need no database of their own.
+// Runs the database suite on each mutant until a file notices it. A mutant is made inside a file's
+// own transaction, right after its `begin`, and is gone with it: thousands need no database of
+// their own.
 
 import { basename } from "@std/path";
 import type postgres from "postgres";
