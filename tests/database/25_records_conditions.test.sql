@@ -46,11 +46,11 @@ from (values
 ) as m (title, outcome);
 
 -- The statement reads no column: what it is about, the update policy alone decides.
-select is(tests.attempt('doc', $$ update public.medical_record_contents set description = 'x' $$),
+select is(tests.attempt('doc', $$ update public.medical_record_contents set metadata = '{}' $$),
   '1', 'doc changes the contents of what he has added');
 update public.medical_record_contents set patient_id = tests.uid('omar')
 where record_id = tests.id('Note');
-select is(tests.attempt('doc', $$ update public.medical_record_contents set description = 'x' $$),
+select is(tests.attempt('doc', $$ update public.medical_record_contents set metadata = '{}' $$),
   '0', 'doc changes no contents that are of a patient he does not treat');
 
 -- Below their own folder, people with an address add a picture, and a guest does not.
