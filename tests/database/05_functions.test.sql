@@ -8,7 +8,7 @@ select is_empty(
   $$
     select name
     from unnest(array[
-      'private.access_summary(text,text)',
+      'private.access_summary(text,text,text)',
       'private.audit_table(regclass,text,text,text,text)',
       'private.changed_values(jsonb,jsonb,text[])',
       'private.copy_record_to_contents()',
@@ -51,7 +51,6 @@ select is_empty(
       'private.is_verified_doctor()',
       'private.merge_imported_patient(uuid,text,jsonb)',
       'private.open_chart_purpose(uuid)',
-      'private.open_charts()',
       'private.record_access(uuid)',
       'private.require_permanent_account()',
       'private.writable_record(uuid)',
@@ -70,7 +69,7 @@ select is_empty(
   $$
     select name
     from unnest(array[
-      'private.access_summary(text,text)',
+      'private.access_summary(text,text,text)',
       'private.changed_values(jsonb,jsonb,text[])',
       'private.letters(text)',
       'private.resource_time(jsonb)'

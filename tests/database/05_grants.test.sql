@@ -25,6 +25,7 @@ select results_eq(
     ('medical_record_contents', 'authenticated', 'select'),
     ('medical_record_shares', 'authenticated', 'select'),
     ('medical_records', 'authenticated', 'select'),
+    ('notifications', 'authenticated', 'select'),
     ('patients', 'authenticated', 'select'),
     ('private.visible_profiles', 'authenticated', 'select'),
     ('profiles', 'authenticated', 'select'),
@@ -43,17 +44,15 @@ select results_eq(
     group by 1, 2, 3 order by 1, 2, 3
   $$,
   $$ values
-    ('medical_record_contents' collate "C", 'authenticated' collate "C", 'insert',
-      'description, metadata, record_id'),
-    ('medical_record_contents', 'authenticated', 'update', 'description, metadata'),
+    ('medical_record_contents' collate "C", 'authenticated' collate "C", 'insert', 'metadata, record_id'),
+    ('medical_record_contents', 'authenticated', 'update', 'metadata'),
     ('medical_records', 'authenticated', 'insert',
       'patient_id, record_date, record_type, sensitivity, title'),
     ('medical_records', 'authenticated', 'update', 'record_date, record_type, sensitivity, title'),
     ('patients', 'authenticated', 'update',
-      'address, cancer_type, city, country, date_of_birth, diagnosis_date, emergency_contact_name, '
-      'emergency_contact_phone, emergency_contact_relationship, first_name, gender, '
-      'insurance_policy_number, insurance_provider, last_name, medical_history, phone, '
-      'postal_code, state, treatment_stage'),
+      'cancer_type, city, country, date_of_birth, diagnosis_date, emergency_contact_name, '
+      'emergency_contact_relationship, first_name, gender, insurance_provider, last_name, '
+      'medical_history, postal_code, state, treatment_stage'),
     ('profiles', 'authenticated', 'update',
       'avatar_path, bio, display_name, is_public, locale, timezone')
   $$,
@@ -108,8 +107,11 @@ select results_eq(
   $$,
   $$ values
     ('anon' collate "C", ''),
+    ('audit_worker', ''),
     ('authenticated', ''),
     ('authenticator', 'login'),
+    ('identity_worker', ''),
+    ('keys_worker', ''),
     ('rate_limit_worker', ''),
     ('records_worker', ''),
     ('service_role', 'bypassrls'),

@@ -1,7 +1,7 @@
 -- Constraints of records, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(80);
+select plan(98);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_record('Scan', 'pia'), tests.make_record('Bill', 'pia');
@@ -9,12 +9,19 @@ select tests.make_share('Scan', 'omar');
 update public.medical_records
 set source = 'fhir', source_system = 'urn:a', source_id = 'Observation/1'
 where id = tests.id('Bill');
+insert into private.data_keys (id, purpose, subject_id, key_id, key_version, wrapped_key)
+select tests.id(title || ' key'), 'record_file', tests.id(title), 'test', 1,
+  decode(repeat('ab', 60), 'hex')
+from unnest(array['Scan', 'Bill']) as title;
+update public.medical_record_contents
+set storage_path = patient_id || '/' || record_id || '/x', data_key_id = tests.id('Bill key')
+where record_id = tests.id('Bill');
 insert into private.record_uploads (
   record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
-  expires_at
+  expires_at, data_key_id
 )
 select tests.id(title), tests.uid('pia'), 'pia/' || title, 'x.png', 'image/png', 10, repeat('0', 64),
-  tests.uid('pia'), now() + interval '1 hour'
+  tests.uid('pia'), now() + interval '1 hour', tests.id(title || ' key')
 from unnest(array['Scan', 'Bill']) as title;
 insert into private.patient_identifiers (id, patient_id, system, value)
 values (tests.id('urn:a'), tests.uid('pia'), 'urn:a', '1'),
@@ -53,15 +60,21 @@ from (values
   ($$source = 'fhir', source_system = 'x', source_id = ''$$, 'medical_records_source_id_check'),
   ($$source = 'fhir', source_system = 'x', source_id = repeat('x', 501)$$,
     'medical_records_source_id_check'),
+  ($$source = 'fhir', source_system = 'x', source_id = 'x', source_url = repeat('x', 500)$$, 'done'),
+  ($$source = 'fhir', source_system = 'x', source_id = 'x', source_url = repeat('x', 501)$$,
+    'medical_records_source_url_check'),
+  ($$source = 'fhir', source_system = 'x', source_id = 'x', source_url = ''$$,
+    'medical_records_source_url_check'),
+  ($$source_url = 'urn:x'$$, 'medical_records_source_url_check'),
   ($$sensitivity = 'secret'$$, 'medical_records_sensitivity_check'),
   ($$sensitivity = 'sensitive'$$, 'done'),
   ($$file_name = 'a', file_type = 'text/plain', file_size = 1, file_sha256 = repeat('0', 64)$$,
     'done'),
-  ($$file_name = 'a', file_type = 'text/plain', file_size = 52428800, file_sha256 = repeat('f', 64)$$,
+  ($$file_name = 'a', file_type = 'text/plain', file_size = 50000000, file_sha256 = repeat('f', 64)$$,
     'done'),
   ($$file_name = 'a', file_type = 'text/plain', file_size = 0, file_sha256 = repeat('0', 64)$$,
     'medical_records_file_check'),
-  ($$file_name = 'a', file_type = 'text/plain', file_size = 52428801, file_sha256 = repeat('0', 64)$$,
+  ($$file_name = 'a', file_type = 'text/plain', file_size = 50000001, file_sha256 = repeat('0', 64)$$,
     'medical_records_file_check'),
   ($$file_name = 'a', file_type = 'text/plain', file_size = 1, file_sha256 = repeat('0', 63)$$,
     'medical_records_file_check'),
@@ -76,17 +89,27 @@ select is(
   outcome, format('medical_record_contents: %s: %s', left(change, 60), outcome)
 )
 from (values
-  ($$description = repeat('x', 20000)$$, 'done'),
-  ($$description = repeat('x', 20001)$$, 'medical_record_contents_description_check'),
+  ($$description = tests.sealed('')$$, 'medical_record_contents_description_check'),
+  ($$description = tests.sealed(repeat('x', 80000))$$, 'done'),
+  ($$description = tests.sealed(repeat('x', 80001))$$, 'medical_record_contents_description_check'),
+  ($$description = 'Found nothing'$$, 'medical_record_contents_description_check'),
   ($$metadata = '[]'$$, 'medical_record_contents_metadata_check'),
   ($$metadata = jsonb_build_object('a', repeat('x', 16000))$$, 'done'),
   ($$metadata = (select jsonb_object_agg(n::text, md5(n::text)) from generate_series(1, 500) as n)$$,
     'medical_record_contents_metadata_check'),
-  ($$storage_path = patient_id || '/' || record_id || '/x'$$, 'done'),
-  ($$storage_path = gen_random_uuid() || '/' || record_id || '/x'$$,
+  ($$storage_path = patient_id || '/' || record_id || '/x', data_key_id = tests.id('Scan key')$$,
+    'done'),
+  ($$storage_path = gen_random_uuid() || '/' || record_id || '/x', data_key_id = tests.id('Scan key')$$,
     'medical_record_contents_storage_path_check'),
-  ($$storage_path = patient_id || '/' || gen_random_uuid() || '/x'$$,
-    'medical_record_contents_storage_path_check')
+  ($$storage_path = patient_id || '/' || gen_random_uuid() || '/x', data_key_id = tests.id('Scan key')$$,
+    'medical_record_contents_storage_path_check'),
+  ($$storage_path = patient_id || '/' || record_id || '/x'$$,
+    'medical_record_contents_data_key_check'),
+  ($$data_key_id = tests.id('Scan key')$$, 'medical_record_contents_data_key_check'),
+  ($$storage_path = patient_id || '/' || record_id || '/x', data_key_id = gen_random_uuid()$$,
+    'medical_record_contents_data_key_id_fkey'),
+  ($$storage_path = patient_id || '/' || record_id || '/x', data_key_id = tests.id('Bill key')$$,
+    'medical_record_contents_data_key_id_key')
 ) as t (change, outcome);
 
 select is(
@@ -124,17 +147,30 @@ from (values
   ($$file_type = 'text/html'$$, 'record_uploads_file_type_check'),
   ($$file_size = 0$$, 'record_uploads_file_size_check'),
   ($$file_size = 1$$, 'done'),
-  ($$file_size = 52428800$$, 'done'),
-  ($$file_size = 52428801$$, 'record_uploads_file_size_check'),
+  ($$file_size = 50000000$$, 'done'),
+  ($$file_size = 50000001$$, 'record_uploads_file_size_check'),
   ($$file_sha256 = repeat('A', 64)$$, 'record_uploads_file_sha256_check'),
   ($$file_sha256 = repeat('f', 64)$$, 'done'),
-  ($$completed_at = now(), object_version = 'v'$$, 'done'),
-  ($$completed_at = now()$$, 'record_uploads_object_version_check'),
+  ($$data_key_id = gen_random_uuid()$$, 'done'),
+  ($$data_key_id = tests.id('Bill key')$$, 'record_uploads_data_key_id_key'),
+  ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64)$$, 'done'),
+  ($$completed_at = now(), object_version = 'v'$$, 'record_uploads_ciphertext_sha256_check'),
+  ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('A', 64)$$,
+    'record_uploads_ciphertext_sha256_check'),
+  ($$ciphertext_sha256 = repeat('0', 64)$$, 'record_uploads_ciphertext_sha256_check'),
+  ($$completed_at = now(), ciphertext_sha256 = repeat('0', 64)$$,
+    'record_uploads_object_version_check'),
   ($$object_version = 'v'$$, 'record_uploads_object_version_check'),
   ($$rejected_at = now(), swept_at = now()$$, 'done'),
-  ($$completed_at = now(), object_version = 'v', rejected_at = now()$$,
-    'record_uploads_outcome_check'),
-  ($$completed_at = now(), object_version = 'v', swept_at = now()$$, 'record_uploads_outcome_check')
+  ($$erased_at = now()$$, 'record_uploads_outcome_check'),
+  ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64),
+    erased_at = now(), swept_at = now()$$, 'done'),
+  ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64),
+    rejected_at = now()$$, 'record_uploads_outcome_check'),
+  ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64),
+    erased_at = now(), rejected_at = now()$$, 'record_uploads_outcome_check'),
+  ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64),
+    swept_at = now()$$, 'record_uploads_outcome_check')
 ) as t (change, outcome);
 
 select is(
