@@ -8,25 +8,47 @@ select is_empty(
   $$
     select name
     from unnest(array[
+      'private.access_decision(uuid,uuid,uuid,text)',
+      'private.access_object(text)',
+      'private.access_reason(text,text)',
       'private.access_summary(text,text,text)',
+      'private.audit_leaf(bigint,timestamptz,uuid,text,uuid,text,text,uuid,uuid,text,jsonb,jsonb,'
+        || 'inet,text,text,xid8)',
+      'private.audit_seal_hash(text)',
       'private.audit_table(regclass,text,text,text,text)',
       'private.changed_values(jsonb,jsonb,text[])',
+      'private.check_audit(timestamptz,timestamptz)',
+      'private.check_audit_seal(bigint)',
+      'private.clinical_caller()',
       'private.copy_record_to_contents()',
       'private.ensure_month_partitions(regclass,integer)',
+      'private.find_patients(jsonb)',
+      'private.find_unsealed_event(timestamptz,timestamptz)',
+      'private.is_sealed(text,integer,integer)',
       'private.is_timezone(text)',
       'private.keep_sensitive_mark()',
       'private.letters(text)',
       'private.like_escape(text)',
       'private.live_account(jsonb)',
       'private.make_cursor(jsonb)',
+      'private.merkle_parents(bytea)',
+      'private.merkle_path(bytea,integer)',
+      'private.merkle_root(bytea)',
+      'private.note_key_version()',
       'private.read_cursor(text,text[])',
+      'private.read_patient_fields(uuid[])',
+      'private.read_record_descriptions(uuid[])',
       'private.refuse_change()',
       'private.require_admin()',
       'private.require_live_session()',
       'private.require_page_size(integer)',
+      'private.require_patient_key(uuid,text[])',
       'private.resource_time(jsonb)',
       'private.set_record_source()',
-      'private.set_updated_at()'
+      'private.set_search_keys(uuid,jsonb)',
+      'private.set_updated_at()',
+      'private.snapshot_before_self()',
+      'private.touch_chart(uuid)'
     ]) as name
     where not exists (
       select from pg_proc as p where p.oid = to_regprocedure(name) and not p.prosecdef
@@ -44,15 +66,23 @@ select is_empty(
       'private.access_grounds(uuid)',
       'private.added_record_ids()',
       'private.audit_chart_close()',
+      'private.audit_staff_sign_in()',
       'private.connected_profile_ids()',
       'private.current_audit_context()',
+      'private.dead_record_objects(uuid)',
       'private.end_barred_sessions()',
+      'private.erase_data_keys(text,uuid)',
       'private.is_permanent(uuid)',
       'private.is_verified_doctor()',
       'private.merge_imported_patient(uuid,text,jsonb)',
+      'private.notify(uuid,text,jsonb)',
+      'private.notify_administrators(text,jsonb)',
       'private.open_chart_purpose(uuid)',
       'private.record_access(uuid)',
+      'private.refuse(text,text,uuid,uuid,text,text,text,text)',
       'private.require_permanent_account()',
+      'private.shred_record_file(uuid)',
+      'private.with_caregiver_scopes(jsonb,uuid)',
       'private.writable_record(uuid)',
       'private.write_audit(text,text,uuid,uuid,text,jsonb)'
     ]) as name
@@ -69,10 +99,18 @@ select is_empty(
   $$
     select name
     from unnest(array[
+      'private.access_object(text)',
+      'private.access_reason(text,text)',
       'private.access_summary(text,text,text)',
+      'private.audit_leaf(bigint,timestamptz,uuid,text,uuid,text,text,uuid,uuid,text,jsonb,jsonb,'
+        || 'inet,text,text,xid8)',
+      'private.audit_seal_hash(text)',
       'private.changed_values(jsonb,jsonb,text[])',
       'private.letters(text)',
-      'private.resource_time(jsonb)'
+      'private.merkle_parents(bytea)',
+      'private.resource_time(jsonb)',
+      'private.set_search_keys(uuid,jsonb)',
+      'private.snapshot_before_self()'
     ]) as name
     where not exists (
       select from pg_proc as p

@@ -35,6 +35,10 @@ select is_empty(
       ('public.medical_record_shares', '(patient_id, created_at DESC, id)'),
       ('public.medical_record_shares',
         '(shared_with_id, expires_at DESC, id) INCLUDE (record_id) WHERE (revoked_at IS NULL)'),
+      ('public.notifications', '(user_id, created_at DESC, id DESC)'),
+      ('public.notifications', '(user_id, created_at DESC, id DESC) WHERE (read_at IS NULL)'),
+      ('private.data_keys', '(subject_id, purpose)'),
+      ('private.data_keys', '(key_version, id) WHERE (erased_at IS NULL)'),
       ('private.record_uploads', '(record_id, created_at DESC)')
     ) as l (name, columns)
     where not exists (

@@ -1,12 +1,17 @@
 -- Constraints of care, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(33);
+select plan(60);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user('carer', 'caregiver');
 select tests.make_care('pia', 'carer');
 select tests.open_chart('pia', 'carer');
+-- An emergency of omar's: reviewed by ada, and objected to.
+select tests.make_user('doc', 'doctor'), tests.make_user('ada', 'admin');
+select tests.make_emergency('omar', 'doc', p_outcome => 'justified', p_reviewer => 'ada');
+update public.chart_sessions set objected_at = now(), objection = 'x'
+where patient_id = tests.uid('omar');
 
 select is(
   tests.refusal(format('update public.care_relationships set %s where patient_id = %L',
@@ -63,6 +68,60 @@ from (values
   ($$expires_at = opened_at + interval '60 minutes 1 second'$$, 'chart_sessions_lifetime_check'),
   ($$viewer_id = patient_id$$, 'chart_sessions_people_check')
 ) as t (change, outcome);
+
+select is(
+  tests.refusal(format('update public.chart_sessions set %s where patient_id = %L',
+    change, tests.uid('omar'))),
+  outcome, format('chart_sessions, emergency: %s: %s', left(change, 60), outcome)
+)
+from (values
+  ($$reason = repeat('x', 20)$$, 'done'),
+  ($$reason = repeat('x', 19)$$, 'chart_sessions_emergency_check'),
+  ($$reason = null$$, 'chart_sessions_emergency_check'),
+  ($$expires_at = opened_at + interval '30 minutes'$$, 'done'),
+  ($$expires_at = opened_at + interval '30 minutes 1 second'$$, 'chart_sessions_emergency_check'),
+  ($$review_outcome = 'unjustified'$$, 'done'),
+  ($$review_outcome = 'excused'$$, 'chart_sessions_review_outcome_check'),
+  ($$reviewed_at = null, reviewed_by = null, review_outcome = null, review_note = null$$, 'done'),
+  ($$reviewed_at = null$$, 'chart_sessions_review_check'),
+  ($$reviewed_by = null$$, 'chart_sessions_review_check'),
+  ($$review_outcome = null$$, 'chart_sessions_review_check'),
+  ($$review_note = null$$, 'chart_sessions_review_check'),
+  ($$reviewed_by = viewer_id$$, 'chart_sessions_review_check'),
+  ($$reviewed_by = patient_id$$, 'chart_sessions_review_check'),
+  ($$review_note = ''$$, 'chart_sessions_review_check'),
+  ($$review_note = repeat('x', 1000)$$, 'done'),
+  ($$review_note = repeat('x', 1001)$$, 'chart_sessions_review_check'),
+  ($$objected_at = null, objection = null$$, 'done'),
+  ($$objected_at = null$$, 'chart_sessions_objection_check'),
+  ($$objection = null$$, 'chart_sessions_objection_check'),
+  ($$objection = ''$$, 'chart_sessions_objection_check'),
+  ($$objection = repeat('x', 1000)$$, 'done'),
+  ($$objection = repeat('x', 1001)$$, 'chart_sessions_objection_check'),
+  ($$purpose = 'treatment', objected_at = null, objection = null$$, 'chart_sessions_review_check'),
+  (
+    $$purpose = 'treatment', reviewed_at = null, reviewed_by = null, review_outcome = null,
+      review_note = null$$,
+    'chart_sessions_objection_check'
+  )
+) as t (change, outcome);
+
+select tests.make_emergency('pia', 'doc');
+select is(
+  tests.refusal($$
+    insert into public.chart_sessions (patient_id, viewer_id, purpose, reason, expires_at)
+    select tests.uid('omar'), viewer_id, purpose, reason, expires_at from public.chart_sessions
+    where patient_id = tests.uid('pia') and purpose = 'emergency'
+  $$),
+  'chart_sessions_one_unreviewed_emergency', 'no second emergency while one waits for review'
+);
+update public.chart_sessions set reviewed_at = now(), reviewed_by = tests.uid('ada'),
+  review_outcome = 'justified', review_note = 'x'
+where patient_id = tests.uid('pia') and purpose = 'emergency';
+select is(
+  tests.refusal($$ select tests.make_emergency('omar', 'doc') $$), 'done',
+  'another emergency once the first is reviewed'
+);
 
 select * from finish();
 rollback;
