@@ -1,7 +1,7 @@
 -- Constraints of keys, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(22);
+select plan(23);
 
 select tests.make_user('pia');
 insert into private.data_keys (id, purpose, subject_id, key_id, key_version, wrapped_key)
@@ -43,6 +43,11 @@ from (values
 select is(
   tests.refusal($$ insert into private.key_versions (key_id, key_version) values ('main', 1) $$),
   'key_versions_pkey', 'a version is noted once'
+);
+update private.data_keys set key_version = 2 where id = tests.id('file key');
+select results_eq(
+  'select key_id, key_version from private.key_versions order by key_version',
+  $$ values ('main', 1), ('main', 2) $$, 'one that wraps a key anew is noted, too'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 -- Constraints of care, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(60);
+select plan(63);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user('carer', 'caregiver');
@@ -105,6 +105,22 @@ from (values
     'chart_sessions_objection_check'
   )
 ) as t (change, outcome);
+
+select is(
+  tests.refusal(format($$
+    insert into public.care_relationships (
+      patient_id, member_id, kind, scopes, status, requested_by, starts_at, ends_at
+    )
+    select patient_id, member_id, kind, scopes, %L, requested_by, %s, %s
+    from public.care_relationships where patient_id = tests.uid('pia')
+  $$, status, starts_at, ends_at)),
+  outcome, format('a second care relationship of the same two people, %s: %s', status, outcome)
+)
+from (values
+  ('active', 'now()', 'null', 'care_relationships_one_open'),
+  ('requested', 'null', 'null', 'care_relationships_one_open'),
+  ('ended', 'now()', 'now()', 'done')
+) as t (status, starts_at, ends_at, outcome);
 
 select tests.make_emergency('pia', 'doc');
 select is(

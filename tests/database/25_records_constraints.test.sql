@@ -1,7 +1,7 @@
 -- Constraints of records, each on both sides of its limit, tried as the owner: whatever grants,
 -- policies and functions let through, a row cannot say more than this.
 begin;
-select plan(98);
+select plan(103);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_record('Scan', 'pia'), tests.make_record('Bill', 'pia');
@@ -172,6 +172,37 @@ from (values
   ($$completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64),
     swept_at = now()$$, 'record_uploads_outcome_check')
 ) as t (change, outcome);
+
+-- A record has one share with one person at a time, and one file.
+select is(
+  tests.refusal(format($$
+    insert into public.medical_record_shares (
+      record_id, patient_id, shared_with_id, shared_by_id, access_level, created_at, expires_at
+    )
+    select record_id, patient_id, shared_with_id, shared_by_id, access_level, %1$s, %1$s + '1 day'
+    from public.medical_record_shares where record_id = tests.id('Scan')
+  $$, began)),
+  outcome, format('another share with the same person, from %s: %s', began, outcome)
+)
+from (values
+  ('expires_at', 'done'),
+  ($$expires_at - interval '1 second'$$, 'medical_record_shares_one_live'),
+  ('now()', 'medical_record_shares_one_live')
+) as t (began, outcome);
+
+update private.record_uploads
+set completed_at = now(), object_version = 'v', ciphertext_sha256 = repeat('0', 64)
+where record_id = tests.id('Scan');
+select is(
+  tests.refusal(format($$
+    update private.record_uploads
+    set record_id = tests.id('Scan'), completed_at = now(), object_version = 'v',
+      ciphertext_sha256 = repeat('0', 64), erased_at = %s
+    where record_id = tests.id('Bill')
+  $$, erased_at)),
+  outcome, format('a second file of a record, erased at %s: %s', erased_at, outcome)
+)
+from (values ('null', 'record_uploads_one_completed'), ('now()', 'done')) as t (erased_at, outcome);
 
 select is(
   tests.refusal(format('update private.patient_identifiers set %s where id = %L',
