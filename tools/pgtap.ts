@@ -11,6 +11,17 @@ export interface PgtapResult extends Outcome {
   failures: string[];
 }
 
+/** How a file is run other than as it stands. */
+export interface PgtapOptions {
+  /**
+   * SQL that runs in the file's transaction right after its `begin`, and so is undone with it. An
+   * error in it is no result of the file: `runPgtap` throws it.
+   */
+  prelude?: string;
+  /** Whether to leave out what follows the first failure; then no plan is asked for. */
+  stopAtFailure?: boolean;
+}
+
 /**
  * Runs the file's statements one by one, as psql would.
  *
@@ -25,32 +36,53 @@ export async function runPgtap(
   connection: postgres.Sql,
   file: string,
   text: string,
+  { prelude, stopAtFailure = false }: PgtapOptions = {},
 ): Promise<PgtapResult> {
-  const tap: TapLines = { text: "", lineOf: new Map() };
+  const tap: TapLines = { text: "", lineOf: new Map(), failed: false };
   const failures: string[] = [];
+  let stopped = false;
   try {
     const statements = await splitScript(file, text);
     refuseCommits(file, statements);
-    for (const statement of statements) {
+    for (const [i, statement] of statements.entries()) {
       const rows = await connection.unsafe(statement.text).catch((error) => {
         throw placed(error, file, statement);
       });
       collect(rows, statement.line, tap);
+      if (i === 0 && prelude) await runPrelude(connection, prelude);
+      stopped = stopAtFailure && tap.failed;
+      if (stopped) break;
     }
   } catch (error) {
+    if (error instanceof PreludeError) throw error;
     failures.push(error instanceof Error ? error.message : String(error));
   } finally {
     await connection.unsafe("rollback; reset all; reset role");
   }
   const read = readTap(tap, file);
   // What is missing from the plan after an SQL error is no news.
-  if (failures.length === 0) failures.push(...read.unplanned);
+  if (failures.length === 0 && !stopped) failures.push(...read.unplanned);
   failures.unshift(...read.failures);
   return { passed: read.passed, failed: failures.length, failures };
 }
 
+/** What a prelude did wrong; its `cause` is what PostgreSQL said. */
+export class PreludeError extends Error {
+  override readonly name = "PreludeError";
+}
+
+async function runPrelude(connection: postgres.Sql, prelude: string): Promise<void> {
+  await connection.unsafe(prelude).catch((error) => {
+    throw new PreludeError(`Cannot run the prelude: ${error.message}\n  ${prelude}`, {
+      cause: error,
+    });
+  });
+}
+
 interface TapLines {
   text: string;
+  /** Whether an assertion has failed. */
+  failed: boolean;
   /** Line of the file that made each assertion, by the assertion's number. */
   lineOf: Map<number, number>;
 }
@@ -74,7 +106,10 @@ function refuseCommits(file: string, statements: Statement[]): void {
 function collect(rows: Record<string, unknown>[], line: number, tap: TapLines): void {
   for (const value of rows.flatMap((row) => Object.values(row))) {
     if (typeof value !== "string") continue;
-    for (const [, id] of value.matchAll(/^(?:not )?ok (\d+)/gm)) tap.lineOf.set(Number(id), line);
+    for (const [result, id] of value.matchAll(/^(?:not )?ok (\d+)/gm)) {
+      tap.lineOf.set(Number(id), line);
+      tap.failed ||= result.startsWith("not");
+    }
     tap.text += `${value}\n`;
   }
 }

@@ -49,8 +49,10 @@ export async function runDatabaseTests(print: Print, tests: DatabaseTests = {}):
   });
 }
 
-async function allFiles(): Promise<string[]> {
-  const folder = join(PROJECT, "tests", "database");
+/** Paths of the suites in a folder, in the order of their names. */
+export async function allFiles(
+  folder = join(PROJECT, "tests", "database"),
+): Promise<string[]> {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name);
   return names.filter((name) => name.endsWith(".test.sql")).sort().map((name) =>
     join(folder, name)

@@ -82,7 +82,10 @@ select is_empty(
       where i.indrelid = c.conrelid and i.indisvalid
         and (i.indkey::int2[])[0 : cardinality(c.conkey) - 1] @> c.conkey
         and (i.indkey::int2[])[0 : cardinality(c.conkey) - 1] <@ c.conkey
-        and coalesce(pg_get_expr(i.indpred, i.indrelid) ~ '^\(\w+ IS NOT NULL\)$', true)
+        and coalesce(pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', (
+          select a.attname from pg_attribute as a
+          where a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+        )), true)
     )
   $$,
   'every foreign key has an index'

@@ -54,6 +54,11 @@ const BREACHES: [breach: string, rule: string][] = [
      create index on public.planted (owner_id) where id is null`,
     "every foreign key has an index",
   ],
+  [
+    `${TABLE} alter table public.planted add foreign key (owner_id) references auth.users;
+     create index on public.planted (owner_id) where id is not null`,
+    "every foreign key has an index",
+  ],
   [`${TABLE} comment on table public.planted is null`, "every table and view has a comment"],
   [
     `${TABLE} create view public.planted_view as select id from public.planted`,

@@ -5,7 +5,7 @@ import { join } from "@std/path";
 import { PROJECT } from "../../supabase/local/cli.ts";
 import { adminConnection, createDatabase } from "../../supabase/local/database.ts";
 import { readOutcome } from "../../tools/deno_suite.ts";
-import { runPgtap } from "../../tools/pgtap.ts";
+import { PreludeError, runPgtap } from "../../tools/pgtap.ts";
 import { withCluster, withFolder } from "../../tools/throwaway.ts";
 
 /** pgTAP files, how many of their assertions pass, and what is said of the others. */
@@ -78,6 +78,34 @@ Deno.test("the pgTAP runner", async (t) => {
           for (const text of failures) assertStringIncludes(result.failures[0] ?? "", text);
         });
       }
+      const file = (body: string) => `begin;\nselect plan(2);\n${body}\nrollback;`;
+      await t.step("runs a prelude in the file's transaction, and undoes it", async () => {
+        const seen = file(
+          "select has_table('public', 'planted', 'there');\n" +
+            "select is(current_user::text, 'anon', 'anon');",
+        );
+        const prelude = "create table public.planted (); set local role anon";
+        assertEquals((await runPgtap(connection, "f.sql", seen, { prelude })).failures, []);
+        assertEquals((await runPgtap(connection, "f.sql", seen)).failed, 2);
+      });
+      await t.step("throws what a prelude does wrong, and is ready for the next file", async () => {
+        const passing = file("select pass('one');\nselect pass('two');");
+        await assertRejects(
+          () => runPgtap(connection, "f.sql", passing, { prelude: "drop table public.none" }),
+          PreludeError,
+          'table "none" does not exist',
+        );
+        assertEquals((await runPgtap(connection, "f.sql", passing)).failures, []);
+      });
+      await t.step("stops at the first failure when it is asked to", async () => {
+        const failing = file("select fail('one');\nselect 1 / 0;\nselect pass('two');");
+        const { passed, failures } = await runPgtap(connection, "f.sql", failing, {
+          stopAtFailure: true,
+        });
+        assertEquals(passed, 0);
+        assertEquals(failures.length, 1);
+        assertStringIncludes(failures[0] ?? "", "f.sql:3: one");
+      });
       await t.step("leaves neither rows, nor a role, nor a transaction", async () => {
         await runPgtap(
           connection,

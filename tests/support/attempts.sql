@@ -185,3 +185,27 @@ $$;
 comment on function tests.writable_columns(text, regclass, text) is
   'The columns that somebody may insert or update as far as grants decide, in their order, each tried; '
   'null for none.';
+
+create function tests.refusal(p_statement text)
+  returns text
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_constraint text;
+begin
+  begin
+    execute p_statement;
+    raise exception using errcode = 'UNDO0';
+  exception
+    when integrity_constraint_violation then
+      get stacked diagnostics v_constraint = constraint_name;
+      return v_constraint;
+    when sqlstate 'UNDO0' then
+      return 'done';
+  end;
+end;
+$$;
+comment on function tests.refusal(text) is
+  'Runs a statement as the owner, whom neither grants nor policies hold back, and undoes it. Answers '
+  'the name of the constraint that refused it, or done.';

@@ -1,0 +1,118 @@
+-- Keys and columns that must be filled. Each list names what has to hold; what a check asks of
+-- values is tried by each domain.
+begin;
+select plan(3);
+
+select is_empty(
+  $$
+    select c.oid::regclass from pg_class as c
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+      and c.relkind in ('r', 'p')
+      and not exists (select from pg_index as i where i.indrelid = c.oid and i.indisprimary)
+  $$,
+  'every table has a primary key'
+);
+
+select is_empty(
+  $$
+    select l.name, column_name
+    from (values
+      ('public.account_grants', 'user_id, grant, created_at'),
+      ('public.audit_events',
+        'actor_role, action, resource_type, transaction_id, leaf_hash'),
+      ('public.audit_seals',
+        'from_id, to_id, leaf_count, merkle_root, snapshot, is_drained, is_restart, sealed_at, '
+        'hash'),
+      ('public.care_relationships',
+        'patient_id, member_id, kind, scopes, status, requested_by, created_at, updated_at'),
+      ('public.chart_sessions',
+        'patient_id, viewer_id, purpose, opened_at, expires_at, last_used_at, created_at, '
+        'updated_at'),
+      ('public.doctors', 'license_number, specialty, created_at, updated_at'),
+      ('public.medical_record_contents',
+        'patient_id, sensitivity, metadata, created_at, updated_at'),
+      ('public.medical_record_shares',
+        'record_id, patient_id, shared_with_id, shared_by_id, access_level, expires_at, '
+        'created_at, updated_at'),
+      ('public.medical_records',
+        'patient_id, title, record_type, source, sensitivity, created_at, updated_at'),
+      ('public.notifications', 'user_id, kind, title, body, data, created_at, updated_at'),
+      ('public.patients', 'is_active, created_at, updated_at'),
+      ('public.profiles',
+        'role, is_public, is_active, is_verified, subscription_tier, locale, timezone, created_at, '
+        'updated_at'),
+      ('private.audit_seal_leaves', 'event_id, occurred_at, leaf_hash'),
+      ('private.data_keys', 'purpose, subject_id, key_id, key_version, created_at'),
+      ('private.key_versions', 'first_used_at'),
+      ('private.patient_identifiers', 'patient_id, system, value, created_at'),
+      ('private.patient_search_keys', 'digest'),
+      ('private.rate_limits', 'tokens, granted, refilled_at'),
+      ('private.record_openings', 'opened_at'),
+      ('private.record_uploads',
+        'record_id, patient_id, storage_path, data_key_id, file_name, file_type, file_size, '
+        'file_sha256, requested_by, expires_at, created_at'),
+      ('private.sign_in_failures', 'failures, window_started_at')
+    ) as l (name, columns)
+    cross join unnest(string_to_array(l.columns, ', ')) as column_name
+    where not exists (
+      select from pg_attribute as a
+      where a.attrelid = to_regclass(l.name) and a.attname = column_name and a.attnotnull
+    )
+  $$,
+  'these columns are never empty'
+);
+
+-- Clinical rows hold on to their people; what belongs to an account goes with it; who did something
+-- may go and leave what was done.
+select is_empty(
+  $$
+    select l.*
+    from (values
+      ('public.account_grants', 'granted_by', 'public.profiles', 'set null'),
+      ('public.account_grants', 'user_id', 'public.profiles', 'cascade'),
+      ('public.care_relationships', 'member_id', 'public.profiles', 'restrict'),
+      ('public.care_relationships', 'patient_id', 'public.patients', 'restrict'),
+      ('public.care_relationships', 'requested_by', 'public.profiles', 'restrict'),
+      ('public.chart_sessions', 'patient_id', 'public.patients', 'restrict'),
+      ('public.chart_sessions', 'reviewed_by', 'public.profiles', 'restrict'),
+      ('public.chart_sessions', 'viewer_id', 'public.profiles', 'restrict'),
+      ('public.doctors', 'id', 'public.profiles', 'cascade'),
+      ('public.doctors', 'verified_by', 'public.profiles', 'set null'),
+      ('public.medical_record_contents', 'data_key_id', 'private.data_keys', 'restrict'),
+      ('public.medical_record_contents', 'patient_id', 'public.patients', 'restrict'),
+      ('public.medical_record_contents', 'record_id', 'public.medical_records', 'cascade'),
+      ('public.medical_record_shares', 'patient_id', 'public.patients', 'restrict'),
+      ('public.medical_record_shares', 'record_id', 'public.medical_records', 'restrict'),
+      ('public.medical_record_shares', 'shared_by_id', 'public.profiles', 'restrict'),
+      ('public.medical_record_shares', 'shared_with_id', 'public.profiles', 'restrict'),
+      ('public.medical_records', 'created_by', 'public.profiles', 'set null'),
+      ('public.medical_records', 'patient_id', 'public.patients', 'restrict'),
+      ('public.notifications', 'user_id', 'public.profiles', 'cascade'),
+      ('public.patients', 'created_by', 'public.profiles', 'set null'),
+      ('public.patients', 'id', 'public.profiles', 'cascade'),
+      ('public.profiles', 'id', 'auth.users', 'cascade'),
+      ('private.audit_seal_leaves', 'seal_id', 'public.audit_seals', 'no action'),
+      ('private.patient_identifiers', 'patient_id', 'public.patients', 'cascade'),
+      ('private.patient_search_keys', 'patient_id', 'public.patients', 'cascade'),
+      ('private.record_openings', 'record_id', 'public.medical_records', 'cascade'),
+      ('private.record_openings', 'viewer_id', 'public.profiles', 'cascade'),
+      ('private.record_uploads', 'patient_id', 'public.patients', 'restrict'),
+      ('private.record_uploads', 'record_id', 'public.medical_records', 'cascade'),
+      ('private.sign_in_failures', 'user_id', 'auth.users', 'cascade')
+    ) as l (name, column_name, target, when_deleted)
+    where not exists (
+      select from pg_constraint as c
+      join pg_attribute as a on a.attrelid = c.conrelid and array[a.attnum] = c.conkey
+      where c.contype = 'f' and c.convalidated and c.conrelid = to_regclass(l.name)
+        and a.attname = l.column_name and c.confrelid = to_regclass(l.target)
+        and c.confdeltype = case l.when_deleted
+          when 'restrict' then 'r' when 'cascade' then 'c' when 'set null' then 'n'
+          when 'no action' then 'a'
+        end
+    )
+  $$,
+  'these columns refer to these tables, and this happens when what they refer to is deleted'
+);
+
+select * from finish();
+rollback;
