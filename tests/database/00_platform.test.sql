@@ -73,6 +73,7 @@ select results_eq(
       'private.end_care(uuid,text)',
       'private.erase_record_file(uuid)',
       'private.export_grounds(uuid)',
+      'private.export_keys(uuid)',
       'private.field_key_for_patient(uuid)',
       'private.field_key_for_record(uuid)',
       'private.find_patients(jsonb)',

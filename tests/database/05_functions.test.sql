@@ -41,6 +41,7 @@ select set_eq(
     'private.erase_data_keys(text,uuid)',
     'private.erase_record_file(uuid)',
     'private.export_grounds(uuid)',
+    'private.export_keys(uuid)',
     'private.field_key_for_patient(uuid)',
     'private.field_key_for_record(uuid)',
     'private.grant_account(uuid,text)',
