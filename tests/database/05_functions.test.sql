@@ -1,10 +1,11 @@
--- Functions and triggers: with whose rights the helpers run, and that every trigger fires.
+-- Functions and triggers: with whose rights functions run, which triggers there are, and that each
+-- fires.
 begin;
 select plan(5);
 
 -- The reason of each stands in policies/README.md. Every other one needs none of its owner's rights
--- and must not have them: what it asks, it asks as whoever calls it. One of these that lost them might
--- still answer, because definer functions call it, until somebody else does.
+-- and must not have them: what it asks, it asks as whoever calls it. One of these that lost them
+-- might still answer, because definer functions call it, until somebody else does.
 select set_eq(
   $$
     select p.oid::regprocedure::text from pg_proc as p
@@ -154,7 +155,8 @@ select results_eq(
     join pg_proc as p on p.oid = t.tgfoid
     join pg_class as c on c.oid = t.tgrelid
     where not t.tgisinternal and p.pronamespace = 'private'::regnamespace
-      and not c.relispartition -- they have their parent's, and one against truncate: 15_audit_access
+      -- A partition has its parent's, and one against truncate: 15_audit_access.test.sql.
+      and not c.relispartition
     group by 1, 2 order by 1, 2
   $$,
   $$

@@ -44,7 +44,8 @@ select results_eq(
     group by 1, 2, 3 order by 1, 2, 3
   $$,
   $$ values
-    ('medical_record_contents' collate "C", 'authenticated' collate "C", 'insert', 'metadata, record_id'),
+    ('medical_record_contents' collate "C", 'authenticated' collate "C", 'insert',
+      'metadata, record_id'),
     ('medical_record_contents', 'authenticated', 'update', 'metadata'),
     ('medical_records', 'authenticated', 'insert',
       'patient_id, record_date, record_type, sensitivity, title'),

@@ -1,12 +1,13 @@
--- Constraints of keys, each on both sides of its limit, tried as the owner: whatever grants,
--- policies and functions let through, a row cannot say more than this.
+-- Constraints of keys, each on both sides of its limit, tried as the owner:
+-- whatever grants, policies and functions let through, a row cannot say more than this.
 begin;
 select plan(23);
 
 select tests.make_user('pia');
 insert into private.data_keys (id, purpose, subject_id, key_id, key_version, wrapped_key)
 values
-  (tests.id('file key'), 'record_file', tests.id('Scan'), 'main', 1, decode(repeat('ab', 60), 'hex')),
+  (tests.id('file key'), 'record_file', tests.id('Scan'), 'main', 1,
+    decode(repeat('ab', 60), 'hex')),
   (tests.id('field key'), 'patient_fields', tests.uid('pia'), 'main', 1,
     decode(repeat('cd', 60), 'hex'));
 
@@ -20,8 +21,8 @@ from (values
   ($$purpose = 'patient_fields'$$, 'done'),
   ($$purpose = 'patient_fields', subject_id = tests.id('pia')$$, 'data_keys_one_patient_key'),
   ($$subject_id = tests.id('pia')$$, 'done'),
-  ($$purpose = 'patient_fields', subject_id = tests.id('pia'), wrapped_key = null, erased_at = now()$$,
-    'done'),
+  ($$purpose = 'patient_fields', subject_id = tests.id('pia'), wrapped_key = null,
+    erased_at = now()$$, 'done'),
   ($$key_id = 'a'$$, 'done'),
   ($$key_id = 'a-' || repeat('0', 30)$$, 'done'),
   ($$key_id = 'a-' || repeat('0', 31)$$, 'data_keys_key_id_check'),

@@ -1,5 +1,5 @@
--- Constraints of the seals, each on both sides of its limit, tried as the owner: whatever grants,
--- policies and functions let through, a row cannot say more than this.
+-- Constraints of the seals, each on both sides of its limit, tried as the owner:
+-- whatever grants, policies and functions let through, a row cannot say more than this.
 begin;
 select plan(18);
 

@@ -1,5 +1,5 @@
--- Constraints of the blind index, each on both sides of its limit, tried as the owner: whatever grants,
--- policies and functions let through, a row cannot say more than this.
+-- Constraints of the blind index, each on both sides of its limit, tried as the owner:
+-- whatever grants, policies and functions let through, a row cannot say more than this.
 begin;
 select plan(6);
 
