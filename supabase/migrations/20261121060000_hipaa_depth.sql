@@ -1917,20 +1917,26 @@ CREATE OR REPLACE FUNCTION private.find_patients (
     first_name text,
     last_name  text
   )
-  LANGUAGE sql
+  LANGUAGE plpgsql
   SET search_path TO ''
   AS $function$
-  select p.id, p.first_name, p.last_name
-  from public.patients as p
-  where p.id = any (
-    array(
-      select private.matching_patient_ids(
-        -- Read with the caller's own rights: the policies of patients choose.
-        array(select visible.id from public.patients as visible), p_search_keys
+#variable_conflict use_column
+begin
+  -- Asked first: in the statement it would depend on the plan whether it is asked at all.
+  perform private.require_live_session();
+  return query
+    select p.id, p.first_name, p.last_name
+    from public.patients as p
+    where p.id = any (
+      array(
+        select private.matching_patient_ids(
+          -- Read with the caller's own rights: the policies of patients choose.
+          array(select visible.id from public.patients as visible), p_search_keys
+        )
       )
     )
-  )
-  order by coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id
+    order by coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id;
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.find_unsealed_event (

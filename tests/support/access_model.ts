@@ -309,6 +309,7 @@ export class Ward {
       case "respond_care":
         return this.#respondCare(command);
       case "set_scopes": {
+        this.#requireSecondFactor(command.by);
         const care = this.#newestCare(command);
         const isTheirs = care?.patient === command.by && care.kind === "caregiver";
         if (!isTheirs || care.status !== "active") throw new Refusal("not_found");
@@ -412,12 +413,19 @@ export class Ward {
     );
   }
 
+  /** Clinicians and administrators let nobody into their own records without it. */
+  #requireSecondFactor(by: Name): void {
+    const { role, aal } = this.#accounts[by];
+    refuseIf((role === "doctor" || role === "admin") && aal !== "aal2", "mfa_required");
+  }
+
   #requestCare(command: Command & { do: "request_care" }): void {
     const { by, patient, kind } = command;
     const member = command.other;
     const scopes = kind === "caregiver" ? command.scopes : [];
     const isAppointment = by === patient;
     if (isAppointment) {
+      this.#requireSecondFactor(by);
       const { role, isActive } = this.#accounts[member];
       refuseIf(!isActive || role !== kind, "not_found");
       refuseIf(kind === "doctor" && !this.#isVerified(member), "not_found");
@@ -439,6 +447,7 @@ export class Ward {
   }
 
   #respondCare(command: Command & { do: "respond_care" }): void {
+    if (command.says) this.#requireSecondFactor(command.by);
     const care = this.#newestCare(command);
     if (care?.patient !== command.by) throw new Refusal("not_found");
     refuseIf(care.status !== "requested", "already_answered");
