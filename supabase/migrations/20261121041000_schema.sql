@@ -5,14 +5,12 @@ SET local check_function_bodies = off;
 CREATE SCHEMA "private";
 
 CREATE TABLE "private"."patient_identifiers" (
-  "id"         uuid                     NOT NULL DEFAULT gen_random_uuid(),
   "patient_id" uuid                     NOT NULL,
   "system"     text                     NOT NULL,
   "value"      text                     NOT NULL,
   "created_at" timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (id),
-  CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 510))),
-  CONSTRAINT "patient_identifiers_system_key" UNIQUE (patient_id, system),
+  CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (patient_id, system),
+  CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 500))),
   CONSTRAINT "patient_identifiers_value_check" CHECK (((length(value) >= 1) AND (length(value) <= 500)))
 );
 
@@ -32,39 +30,25 @@ CREATE UNLOGGED TABLE "private"."rate_limits" (
 ALTER TABLE "private"."rate_limits"
   ENABLE ROW LEVEL SECURITY;
 
-CREATE TABLE "private"."record_openings" (
-  "viewer_id" uuid                     NOT NULL,
-  "record_id" uuid                     NOT NULL,
-  "opened_at" timestamp with time zone NOT NULL,
-  CONSTRAINT "record_openings_pkey" PRIMARY KEY (viewer_id, record_id)
-);
-
-ALTER TABLE "private"."record_openings"
-  ENABLE ROW LEVEL SECURITY;
-
 CREATE TABLE "private"."record_uploads" (
-  "id"             uuid                     NOT NULL DEFAULT gen_random_uuid(),
-  "record_id"      uuid                     NOT NULL,
-  "patient_id"     uuid                     NOT NULL,
-  "storage_path"   text                     NOT NULL,
-  "file_name"      text                     NOT NULL,
-  "file_type"      text                     NOT NULL,
-  "file_size"      bigint                   NOT NULL,
-  "file_sha256"    text                     NOT NULL,
-  "requested_by"   uuid                     NOT NULL,
-  "expires_at"     timestamp with time zone NOT NULL,
-  "completed_at"   timestamp with time zone,
-  "object_version" text,
-  "rejected_at"    timestamp with time zone,
-  "swept_at"       timestamp with time zone,
-  "created_at"     timestamp with time zone NOT NULL DEFAULT now(),
+  "id"           uuid                     NOT NULL DEFAULT gen_random_uuid(),
+  "record_id"    uuid                     NOT NULL,
+  "storage_path" text                     NOT NULL,
+  "file_name"    text                     NOT NULL,
+  "file_type"    text                     NOT NULL,
+  "file_size"    bigint                   NOT NULL,
+  "file_sha256"  text                     NOT NULL,
+  "requested_by" uuid                     NOT NULL,
+  "expires_at"   timestamp with time zone NOT NULL,
+  "completed_at" timestamp with time zone,
+  "rejected_at"  timestamp with time zone,
+  "created_at"   timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "record_uploads_file_name_check" CHECK (((file_name !~ '[[:cntrl:]/\\]'::text) AND ((length(file_name) >= 1) AND (length(file_name) <= 255)))),
   CONSTRAINT "record_uploads_file_sha256_check" CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT "record_uploads_file_size_check" CHECK (((file_size >= 1) AND (file_size <= 52428800))),
   CONSTRAINT "record_uploads_file_type_check"
     CHECK ((file_type = ANY (ARRAY['application/pdf'::text, 'image/jpeg'::text, 'image/png'::text, 'application/dicom'::text, 'text/plain'::text, 'application/json'::text]))),
-  CONSTRAINT "record_uploads_object_version_check" CHECK (((completed_at IS NULL) = (object_version IS NULL))),
-  CONSTRAINT "record_uploads_outcome_check" CHECK (((completed_at IS NULL) OR (num_nonnulls(rejected_at, swept_at) = 0))),
+  CONSTRAINT "record_uploads_outcome_check" CHECK (((completed_at IS NULL) OR (rejected_at IS NULL))),
   CONSTRAINT "record_uploads_pkey" PRIMARY KEY (id),
   CONSTRAINT "record_uploads_storage_path_key" UNIQUE (storage_path)
 );
@@ -77,7 +61,7 @@ CREATE TABLE "private"."sign_in_failures" (
   "method"            text                     NOT NULL,
   "failures"          integer                  NOT NULL,
   "window_started_at" timestamp with time zone NOT NULL,
-  CONSTRAINT "sign_in_failures_failures_check" CHECK (((failures >= 0) AND (failures <= 5))),
+  CONSTRAINT "sign_in_failures_failures_check" CHECK (((failures >= 1) AND (failures <= 5))),
   CONSTRAINT "sign_in_failures_method_check" CHECK ((method = ANY (ARRAY['password'::text, 'mfa'::text]))),
   CONSTRAINT "sign_in_failures_pkey" PRIMARY KEY (user_id, method)
 );
@@ -316,7 +300,7 @@ CREATE TABLE "public"."patients" (
   "created_at"                     timestamp with time zone NOT NULL DEFAULT now(),
   "updated_at"                     timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "patients_date_of_birth_check" CHECK (((date_of_birth >= '1880-01-01'::date) AND (date_of_birth <= (CURRENT_DATE + 1)))),
-  CONSTRAINT "patients_diagnosis_date_check" CHECK (((diagnosis_date >= COALESCE(date_of_birth, '1880-01-01'::date)) AND (diagnosis_date <= (CURRENT_DATE + 1)))),
+  CONSTRAINT "patients_diagnosis_date_check" CHECK ((diagnosis_date >= date_of_birth)),
   CONSTRAINT "patients_emergency_contact_phone_check" CHECK ((emergency_contact_phone ~ '^[+0-9 ().x-]{4,40}$'::text)),
   CONSTRAINT "patients_first_name_check" CHECK (((length(first_name) >= 1) AND (length(first_name) <= 100))),
   CONSTRAINT "patients_gender_check" CHECK ((gender = ANY (ARRAY['male'::text, 'female'::text, 'other'::text, 'unknown'::text]))),
@@ -350,7 +334,7 @@ CREATE TABLE "public"."profiles" (
   "last_active_at"    timestamp with time zone,
   "created_at"        timestamp with time zone NOT NULL DEFAULT now(),
   "updated_at"        timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT "profiles_avatar_path_check" CHECK (((avatar_path ~~ ((id)::text || '/%'::text)) AND (avatar_path !~ '\.\.'::text) AND (length(avatar_path) <= 300))),
+  CONSTRAINT "profiles_avatar_path_check" CHECK ((avatar_path ~~ ((id)::text || '/%'::text))),
   CONSTRAINT "profiles_bio_check" CHECK ((length(bio) <= 500)),
   CONSTRAINT "profiles_display_name_check" CHECK (((length(display_name) <= 80) AND (display_name = btrim(display_name)) AND (display_name <> ''::text))),
   CONSTRAINT "profiles_locale_check" CHECK ((locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'::text)),
@@ -411,24 +395,17 @@ CREATE OR REPLACE FUNCTION private.access_grounds (
       r.starts_at as since,
       r.ends_at as until
     from public.care_relationships as r
-    left join public.doctors as d on d.id = r.member_id
     where r.patient_id = p_patient_id and r.status = 'active'
       and (r.ends_at is null or r.ends_at > now())
-      and (r.kind = 'caregiver' or d.verified_at is not null)
     union all
     select
       c.viewer_id,
       'open_chart',
-      case c.purpose
-        when 'delegated' then 'Has your chart open as your caregiver'
-        else 'Has your chart open for ' || replace(c.purpose, '_', ' ')
-      end,
+      'Has your chart open for ' || replace(c.purpose, '_', ' '),
       c.opened_at,
       c.expires_at
     from public.chart_sessions as c
-    left join public.doctors as d on d.id = c.viewer_id
     where c.patient_id = p_patient_id and c.closed_at is null and c.expires_at > now()
-      and (c.purpose = 'delegated' or d.verified_at is not null)
     union all
     select
       s.shared_with_id,
@@ -469,8 +446,6 @@ CREATE OR REPLACE FUNCTION private.access_summary (
       when 'medical_record' then 'a record'
       when 'medical_record_content' then 'the contents of a record'
       when 'medical_record_share' then 'a share of a record'
-      when 'record_upload' then 'an upload of a file'
-      when 'patient_identifier' then 'your id in another system'
       when 'care_relationship' then 'a care relationship with you'
       when 'chart_session' then 'an opening of your chart'
       else 'a ' || replace(p_resource_type, '_', ' ')
@@ -491,18 +466,6 @@ CREATE OR REPLACE FUNCTION private.added_record_ids()
     and r.patient_id <> (select auth.uid())
     and r.patient_id = any (array(select private.treated_patient_ids()))
     and r.deleted_at is null
-$function$;
-
-CREATE OR REPLACE FUNCTION private.audit_chart_close()
-  RETURNS TRIGGER
-  LANGUAGE plpgsql
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-begin
-  perform private.write_audit('close_chart', 'chart_session', new.id, new.patient_id, new.purpose);
-  return null;
-end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.audit_rows()
@@ -627,14 +590,9 @@ begin
     select c.storage_path, r.file_name, r.file_type, r.file_size, r.file_sha256
     from public.medical_records as r
     join public.medical_record_contents as c on c.record_id = r.id
-    join private.record_uploads as u on u.storage_path = c.storage_path
-    -- Bytes that were put there after the check are not the record's file.
-    join storage.objects as o
-      on o.bucket_id = 'medical-records' and o.name = u.storage_path and o.version = u.object_version
-    where r.id = p_record_id and r.file_name is not null;
+    where r.id = p_record_id and r.file_name is not null and c.storage_path is not null;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'The record has no file that was checked';
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'The record has no file';
   end if;
   perform private.write_audit('download_file', 'medical_record', p_record_id, v_patient_id,
     case when v_ground = 'share_download' then 'share' end);
@@ -673,12 +631,10 @@ begin
       detail = 'The record has its file already';
   end if;
   insert into private.record_uploads (
-    record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
-    expires_at
+    record_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by, expires_at
   )
   values (
     p_record_id,
-    v_patient_id,
     format('%s/%s/%s', v_patient_id, p_record_id, gen_random_uuid()),
     p_file_name, p_file_type, p_file_size, p_file_sha256, v_caller, now() + interval '10 minutes'
   )
@@ -716,7 +672,7 @@ CREATE OR REPLACE FUNCTION private.changed_values (
 $function$;
 
 CREATE OR REPLACE FUNCTION private.chart_patient_ids (
-  p_scope text
+  p_scope text DEFAULT NULL::text
 )
   RETURNS SETOF uuid
   LANGUAGE plpgsql
@@ -729,7 +685,7 @@ begin
   return query
     select c.patient_id
     from private.open_charts() as c
-    where c.scopes is null or p_scope = any (c.scopes);
+    where c.scopes is null or p_scope is null or p_scope = any (c.scopes);
 end;
 $function$;
 
@@ -742,19 +698,17 @@ CREATE OR REPLACE FUNCTION private.close_account()
 declare
   v_caller constant uuid := private.require_live_session();
 begin
-  -- The profile first: whoever gives this account something at the same moment locks it, too, and
-  -- either comes before, and is ended here, or after, and finds the account closed.
-  update public.profiles set is_active = false, is_public = false where id = v_caller;
   update public.medical_record_shares as s set revoked_at = now()
   where (s.patient_id = v_caller or s.shared_with_id = v_caller)
     and s.revoked_at is null and s.expires_at > now();
+  update public.chart_sessions as c set closed_at = now()
+  where (c.patient_id = v_caller or c.viewer_id = v_caller)
+    and c.closed_at is null and c.expires_at > now();
   update public.care_relationships as r
   set status = 'ended', ends_at = now(), ended_reason = 'The account was closed'
   where (r.patient_id = v_caller or r.member_id = v_caller)
     and r.status in ('requested', 'active');
-  update public.chart_sessions as c set closed_at = now()
-  where (c.patient_id = v_caller or c.viewer_id = v_caller)
-    and c.closed_at is null and c.expires_at > now();
+  update public.profiles set is_active = false, is_public = false where id = v_caller;
   perform private.write_audit('close_account', 'profile', v_caller, null);
   delete from auth.sessions as s where s.user_id = v_caller;
 end;
@@ -769,14 +723,20 @@ CREATE OR REPLACE FUNCTION private.close_chart (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_live_session();
+  v_chart public.chart_sessions;
 begin
   update public.chart_sessions as c set closed_at = now()
-  where c.id = p_id and c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
+  where c.id = p_id and c.viewer_id = (select auth.uid())
+    and c.closed_at is null and c.expires_at > now()
+  returning c.* into v_chart;
   if found then
+    perform private.write_audit(
+      'close_chart', 'chart_session', v_chart.id, v_chart.patient_id, v_chart.purpose
+    );
     return;
   end if;
-  perform 1 from public.chart_sessions as c where c.id = p_id and c.viewer_id = v_caller;
+  perform 1 from public.chart_sessions as c
+    where c.id = p_id and c.viewer_id = (select auth.uid());
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No chart with this id';
   end if;
@@ -784,8 +744,7 @@ end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.complete_record_upload (
-  p_upload_id      uuid,
-  p_object_version text
+  p_upload_id uuid
 )
   RETURNS void
   LANGUAGE plpgsql
@@ -795,38 +754,17 @@ CREATE OR REPLACE FUNCTION private.complete_record_upload (
 declare
   v_upload private.record_uploads;
 begin
-  perform private.require_live_session();
-  -- Reading a file takes seconds, in which rights end. What ends them for this record comes before
-  -- this lock, and is seen below, or after this transaction.
-  perform 1
-  from public.medical_records as r
-  where r.id = (select u.record_id from private.record_uploads as u where u.id = p_upload_id)
-  for no key update;
-  select u.* into v_upload from private.record_uploads as u where u.id = p_upload_id for update;
-  if not found
-    or v_upload.rejected_at is not null
-    or (v_upload.completed_at is null and v_upload.expires_at <= now() - interval '1 hour')
-  then
-    raise exception using errcode = 'PT409', message = 'upload_missing',
-      detail = 'The announcement is gone, was rejected, or is too old';
-  end if;
-  if private.writable_record(v_upload.record_id) is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
-  end if;
-  if v_upload.completed_at is not null then
+  update private.record_uploads as u set completed_at = now()
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
+  returning u.* into v_upload;
+  if not found then
+    perform 1 from private.record_uploads as u where u.id = p_upload_id and u.completed_at is not null;
+    if not found then
+      raise exception using errcode = 'PT409', message = 'upload_missing',
+        detail = 'The announcement is gone or was rejected';
+    end if;
     return;
   end if;
-  perform 1
-  from storage.objects as o
-  where o.bucket_id = 'medical-records' and o.name = v_upload.storage_path
-    and o.version = p_object_version and o.created_at <= v_upload.expires_at
-  for share;
-  if not found then
-    raise exception using errcode = 'PT409', message = 'upload_missing',
-      detail = 'The uploaded file is gone, or is not the one that was checked';
-  end if;
-  update private.record_uploads as u set completed_at = now(), object_version = p_object_version
-  where u.id = p_upload_id;
   update public.medical_records as r set
     file_name = v_upload.file_name,
     file_type = v_upload.file_type,
@@ -885,16 +823,7 @@ begin
   select r.patient_id, r.sensitivity, r.deleted_at
   into new.patient_id, new.sensitivity, new.deleted_at
   from public.medical_records as r
-  where r.id = new.record_id
-  -- Whoever marks or deletes the record at this moment comes before or after, never between.
-  for share;
-  if not found then
-    -- One that the caller may read, yet not change, cannot be locked: the policy refuses the row.
-    select r.patient_id, r.sensitivity, r.deleted_at
-    into new.patient_id, new.sensitivity, new.deleted_at
-    from public.medical_records as r
-    where r.id = new.record_id;
-  end if;
+  where r.id = new.record_id;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
@@ -995,26 +924,6 @@ exception
 end;
 $function$;
 
-CREATE OR REPLACE FUNCTION private.ended_record_uploads (
-  p_limit integer
-)
-  RETURNS TABLE (
-    upload_id    uuid,
-    storage_path text
-  )
-  LANGUAGE sql
-  STABLE
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-  select u.id, u.storage_path
-  from private.record_uploads as u
-  where u.completed_at is null and u.swept_at is null
-    and u.expires_at < now() - interval '3 hours'
-  order by u.expires_at, u.id
-  limit p_limit
-$function$;
-
 CREATE OR REPLACE FUNCTION private.ensure_month_partitions (
   p_parent       regclass,
   p_months_ahead integer  DEFAULT 3
@@ -1027,8 +936,6 @@ declare
   v_month date;
   v_name text;
 begin
-  -- Two at once would both find a month missing.
-  perform pg_advisory_xact_lock(hashtextextended('private.ensure_month_partitions', 0));
   for v_month in
     select generate_series(
       date_trunc('month', now() at time zone 'UTC'),
@@ -1055,9 +962,6 @@ begin
         'create trigger %I before truncate on private.%I
          for each statement execute function private.refuse_change()',
         v_name || '_no_truncate', v_name
-      );
-      execute format(
-        'alter table private.%I enable always trigger %I', v_name, v_name || '_no_truncate'
       );
       execute format(
         'comment on table private.%I is %L',
@@ -1166,16 +1070,9 @@ begin
   perform 1 from public.patients as p
     where p.id = p_patient_id
       and (p.id = v_caller or p.id = any (array(select private.treated_patient_ids())))
-    for no key update; -- what refers to the patient, a new share for example, need not wait
+    for update;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No patient with this id';
-  end if;
-  if exists (
-    select 1 from jsonb_to_recordset(p_rows) as r (source_id text)
-    group by r.source_id having count(*) > 1
-  ) then
-    raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'A source id stands twice among the rows';
   end if;
   if p_patient is not null then
     perform private.merge_imported_patient(p_patient_id, p_source_system, p_patient);
@@ -1190,19 +1087,16 @@ begin
     ), compared as materialized (
       select
         i.source_id, i.record_type, i.title, i.record_date, i.fhir,
-        i.sensitivity,
+        -- A patient may have marked it sensitive; an import never takes that back.
+        case when m.sensitivity = 'sensitive' then 'sensitive' else i.sensitivity end as sensitivity,
         coalesce(m.id, gen_random_uuid()) as record_id,
         case
           when m.id is null then 'imported'
-          -- What the patient has deleted is theirs alone, and looks to others like nothing new.
-          when m.deleted_at is not null and p_patient_id <> v_caller then 'unchanged'
-          -- Title, type and date follow from the resource; where it is the same, they are the patient's.
-          when i.fhir is not distinct from c.fhir
-            and (i.sensitivity = 'normal' or m.sensitivity = 'sensitive')
-            then 'unchanged'
-          when p_patient_id <> v_caller and m.created_by is distinct from v_caller then 'kept'
-          when private.resource_time(i.fhir) < private.resource_time(c.fhir) then 'kept'
-          else 'updated'
+          when (i.record_type, i.title, i.record_date, i.fhir)
+            is distinct from (m.record_type, m.title, m.record_date, c.fhir)
+            or i.sensitivity = 'sensitive' and m.sensitivity = 'normal'
+            then 'updated'
+          else 'unchanged'
         end as outcome
       from incoming as i
       left join public.medical_records as m
@@ -1229,9 +1123,7 @@ begin
         title = n.title,
         record_type = n.record_type,
         record_date = n.record_date,
-        -- A patient may have marked it sensitive, even while this runs; an import never takes that
-        -- back.
-        sensitivity = case when m.sensitivity = 'sensitive' then 'sensitive' else n.sensitivity end
+        sensitivity = n.sensitivity
       from compared as n
       where n.outcome = 'updated' and m.id = n.record_id
     ), updated_contents as (
@@ -1241,6 +1133,9 @@ begin
     )
     select n.source_id, n.outcome from compared as n;
 exception
+  when unique_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A source id stands twice among the rows';
   when check_violation or not_null_violation or data_exception then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A row has a title of 1 to 300 characters, a known record type, a date from 1880 on, '
@@ -1260,18 +1155,6 @@ begin
     and exists (select 1 from public.profiles as p where p.id = auth.uid() and p.role = 'admin')
     and private.session_is_live();
 end;
-$function$;
-
-CREATE OR REPLACE FUNCTION private.is_permanent (
-  p_user_id uuid
-)
-  RETURNS boolean
-  LANGUAGE sql
-  STABLE
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-  select exists (select 1 from auth.users as u where u.id = p_user_id and not u.is_anonymous)
 $function$;
 
 CREATE OR REPLACE FUNCTION private.is_timezone (
@@ -1306,17 +1189,6 @@ begin
     join public.doctors as d on d.id = p.id
     where p.id = auth.uid() and p.role = 'doctor' and d.verified_at is not null
   );
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION private.keep_sensitive_mark()
-  RETURNS TRIGGER
-  LANGUAGE plpgsql
-  SET search_path TO ''
-  AS $function$
-begin
-  raise exception using errcode = 'PT403', message = 'forbidden',
-    detail = 'Only the patient takes back that a record is sensitive';
 end;
 $function$;
 
@@ -1358,19 +1230,11 @@ declare
   v_valid constant boolean := (p_event ->> 'valid')::boolean;
   v_failures integer;
 begin
-  -- The row is made and locked before anything is decided, so that attempts at once are counted one
-  -- after the other.
-  insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
-  values (v_user, v_method, 0, clock_timestamp())
-  on conflict (user_id, method) do update set
-    failures = case
-      when f.window_started_at > clock_timestamp() - v_window then f.failures else 0
-    end,
-    window_started_at = case
-      when f.window_started_at > clock_timestamp() - v_window then f.window_started_at
-      else clock_timestamp()
-    end
-  returning f.failures into v_failures;
+  -- Attempts at once wait for each other here, or at the insert below.
+  select f.failures into v_failures
+  from private.sign_in_failures as f
+  where f.user_id = v_user and f.method = v_method and f.window_started_at > now() - v_window
+  for update;
 
   -- A right password within the refused time counts for nothing, or guessing would go on.
   if v_failures >= v_limit then
@@ -1383,8 +1247,17 @@ begin
   if v_valid then
     delete from private.sign_in_failures as f where f.user_id = v_user and f.method = v_method;
   else
-    update private.sign_in_failures as f set failures = f.failures + 1
-    where f.user_id = v_user and f.method = v_method;
+    insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
+    values (v_user, v_method, 1, now())
+    on conflict (user_id, method) do update set
+      failures = case
+        when f.window_started_at > now() - v_window then least(f.failures + 1, v_limit)
+        else 1
+      end,
+      window_started_at = case
+        when f.window_started_at > now() - v_window then f.window_started_at
+        else now()
+      end;
   end if;
   return jsonb_build_object('decision', 'continue');
 end;
@@ -1434,21 +1307,16 @@ declare
   v_known public.patients;
   v_given record;
   v_linked text;
-  v_linked_resource text;
 begin
   select p.* into v_known from public.patients as p where p.id = p_patient_id;
   select g.* into v_given from jsonb_to_record(p_patient) as g (
-    is_reference boolean, source_id text, resource_id text, first_name text, last_name text, date_of_birth date,
-    gender text, phone text, address text, city text, state text, postal_code text, country text
+    source_id text, first_name text, last_name text, date_of_birth date, gender text, phone text,
+    address text, city text, state text, postal_code text, country text
   );
   select i.value into v_linked from private.patient_identifiers as i
   where i.patient_id = p_patient_id and i.system = p_source_system;
-  select i.value into v_linked_resource from private.patient_identifiers as i
-  where i.patient_id = p_patient_id and i.system = p_source_system || ' Patient';
 
   if v_linked <> v_given.source_id
-    -- Where a bundle gives no more than the id of a resource, that has to tell people apart.
-    or v_given.source_id is null and v_linked_resource <> v_given.resource_id
     or v_known.date_of_birth <> v_given.date_of_birth
     or (
       private.letters(v_known.first_name) <> private.letters(v_given.first_name)
@@ -1483,16 +1351,9 @@ begin
       or p.postal_code is null and v_given.postal_code is not null
       or p.country is null and v_given.country is not null
     );
-  -- A bundle that only refers to somebody has not shown that it is this patient.
-  if v_given.is_reference is not true then
+  if v_given.source_id is not null then
     insert into private.patient_identifiers (patient_id, system, value)
-    select p_patient_id, n.system, n.value
-    from (
-      values
-        (p_source_system, v_given.source_id),
-        (p_source_system || ' Patient', v_given.resource_id)
-    ) as n (system, value)
-    where n.value is not null
+    values (p_patient_id, p_source_system, v_given.source_id)
     on conflict (patient_id, system) do nothing;
   end if;
 end;
@@ -1527,23 +1388,9 @@ CREATE OR REPLACE FUNCTION private.my_access_log (
   left join public.profiles as p on p.id = a.actor_id
   where a.patient_id = (select auth.uid())
     and a.actor_id <> a.patient_id
-    and (select private.session_is_live())
     and (p_after is null or (a.occurred_at, a.id) < (p_after, p_after_id))
   order by a.occurred_at desc, a.id desc
   limit p_limit
-$function$;
-
-CREATE OR REPLACE FUNCTION private.note_uploads_swept (
-  p_upload_ids uuid[]
-)
-  RETURNS void
-  LANGUAGE sql
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-  update private.record_uploads as u set swept_at = now()
-  where u.id = any (p_upload_ids) and u.completed_at is null and u.swept_at is null
-    and u.expires_at < now() - interval '3 hours'
 $function$;
 
 CREATE OR REPLACE FUNCTION private.open_chart (
@@ -1670,6 +1517,9 @@ CREATE OR REPLACE FUNCTION private.open_medical_record (
     record_date  date,
     source       text,
     sensitivity  text,
+    description  text,
+    fhir         jsonb,
+    metadata     jsonb,
     file_name    text,
     file_type    text,
     file_size    bigint,
@@ -1695,44 +1545,14 @@ begin
     perform private.write_audit('open_record', 'medical_record', p_record_id, v_patient_id,
       case when v_ground like 'share%' then 'share' end);
   end if;
-  if v_ground like 'share%' then
-    insert into private.record_openings as o (viewer_id, record_id, opened_at)
-    values (v_caller, p_record_id, now())
-    on conflict (viewer_id, record_id) do update set opened_at = excluded.opened_at;
-  end if;
   return query
     select
       r.id, r.patient_id, r.title, r.record_type, r.record_date, r.source, r.sensitivity,
-      r.file_name, r.file_type, r.file_size, r.file_sha256,
-      r.file_name is not null and v_ground <> 'share_view'
+      c.description, c.fhir, coalesce(c.metadata, '{}'), r.file_name, r.file_type, r.file_size,
+      r.file_sha256, r.file_name is not null and v_ground <> 'share_view'
     from public.medical_records as r
+    left join public.medical_record_contents as c on c.record_id = r.id
     where r.id = p_record_id;
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION private.opened_record_ids()
-  RETURNS SETOF uuid
-  LANGUAGE plpgsql
-  STABLE
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-declare
-  v_claims constant jsonb := auth.jwt();
-begin
-  return query
-    select o.record_id
-    from private.live_account(v_claims) as l
-    join public.medical_record_shares as s
-      on s.shared_with_id = l.id and s.revoked_at is null and s.expires_at > now()
-    join private.record_openings as o
-      on o.viewer_id = l.id and o.record_id = s.record_id
-    -- By this share: with one that has ended ended what was opened by it.
-    where o.opened_at >= s.created_at
-      -- Not in the transaction that opens: an error in it would take the audit row back, and could
-      -- carry what it read.
-      and o.opened_at < now()
-      and o.opened_at > now() - interval '60 minutes';
 end;
 $function$;
 
@@ -1740,16 +1560,13 @@ CREATE OR REPLACE FUNCTION private.pending_record_upload (
   p_record_id uuid
 )
   RETURNS TABLE (
-    upload_id        uuid,
-    storage_path     text,
-    file_name        text,
-    file_type        text,
-    file_size        bigint,
-    file_sha256      text,
-    completed_at     timestamp with time zone,
-    object_version   text,
-    content_type     text,
-    content_encoding text
+    upload_id    uuid,
+    storage_path text,
+    file_name    text,
+    file_type    text,
+    file_size    bigint,
+    file_sha256  text,
+    completed_at timestamp with time zone
   )
   LANGUAGE plpgsql
   SECURITY DEFINER
@@ -1762,32 +1579,13 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
   end if;
   return query
-    with announced as (
-      select
-        u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.expires_at,
-        u.completed_at, u.created_at
-      from private.record_uploads as u
-      where u.record_id = p_record_id
-        and u.rejected_at is null
-        -- The file may lie there by then; an hour more lets a slow client still say so.
-        and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
-    ), newest as (
-      select a.file_name, a.file_type, a.file_size, a.file_sha256
-      from announced as a
-      order by a.completed_at nulls last, a.created_at desc, a.id
-      limit 1
-    )
-    -- Of announcements of the same file any may have been answered to the client: where it lies counts.
-    select
-      a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256, a.completed_at,
-      o.version, o.metadata ->> 'mimetype', o.metadata ->> 'contentEncoding'
-    from newest as n
-    join announced as a
-      on (a.file_name, a.file_type, a.file_size, a.file_sha256)
-        = (n.file_name, n.file_type, n.file_size, n.file_sha256)
-    left join storage.objects as o
-      on o.bucket_id = 'medical-records' and o.name = a.storage_path and o.created_at <= a.expires_at
-    order by a.completed_at nulls last, o.id is null, a.created_at desc, a.id
+    select u.id, u.storage_path, u.file_name, u.file_type, u.file_size, u.file_sha256, u.completed_at
+    from private.record_uploads as u
+    where u.record_id = p_record_id
+      and u.rejected_at is null
+      -- The file may lie there by then; an hour more lets a slow client still say so.
+      and (u.completed_at is not null or u.expires_at > now() - interval '1 hour')
+    order by u.completed_at nulls last, u.created_at desc, u.id
     limit 1;
   if not found then
     raise exception using errcode = 'PT409', message = 'upload_missing',
@@ -1825,7 +1623,7 @@ $function$;
 
 CREATE OR REPLACE FUNCTION private.read_cursor (
   p_cursor text,
-  p_types  text[]
+  p_parts  integer
 )
   RETURNS jsonb
   LANGUAGE plpgsql
@@ -1839,14 +1637,7 @@ begin
     return null;
   end if;
   v_key := convert_from(decode(p_cursor, 'base64'), 'UTF8')::jsonb;
-  if jsonb_typeof(v_key) <> 'array'
-    or jsonb_array_length(v_key) <> cardinality(p_types)
-    or exists (
-      select 1
-      from unnest(p_types) with ordinality as t (name, position)
-      where not coalesce(pg_input_is_valid(v_key ->> (position - 1)::integer, name), false)
-    )
-  then
+  if jsonb_typeof(v_key) <> 'array' or jsonb_array_length(v_key) <> p_parts then
     raise data_exception;
   end if;
   return v_key;
@@ -1908,18 +1699,13 @@ $function$;
 CREATE OR REPLACE FUNCTION private.reject_record_upload (
   p_upload_id uuid
 )
-  RETURNS boolean
-  LANGUAGE plpgsql
+  RETURNS void
+  LANGUAGE sql
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
-begin
   update private.record_uploads as u set rejected_at = now()
-  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null;
-  return found or exists (
-    select 1 from private.record_uploads as u where u.id = p_upload_id and u.rejected_at is not null
-  );
-end;
+  where u.id = p_upload_id and u.completed_at is null and u.rejected_at is null
 $function$;
 
 CREATE OR REPLACE FUNCTION private.request_care (
@@ -1933,7 +1719,7 @@ CREATE OR REPLACE FUNCTION private.request_care (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_permanent_account();
+  v_caller constant uuid := private.require_live_session();
   v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
   v_scopes constant text[] := case
     when p_kind = 'doctor' then '{}'
@@ -1950,12 +1736,6 @@ begin
       detail = 'Cannot request care of oneself';
   end if;
 
-  -- Neither account closes between the checks below and the new row.
-  perform 1 from public.profiles as p
-    where p.id in (v_caller, p_member_or_patient_id) and p.is_active
-    order by p.id
-    for share;
-
   if v_caller_role = p_kind then
     -- A doctor or caregiver asks; the patient will answer.
     if p_kind = 'doctor' and not private.is_verified_doctor() then
@@ -1964,7 +1744,7 @@ begin
     end if;
     perform 1 from public.patients as t
       join public.profiles as p on p.id = t.id
-      where t.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id);
+      where t.id = p_member_or_patient_id and p.is_active;
     if not found then
       raise exception using errcode = 'PT404', message = 'not_found',
         detail = 'No patient with this id';
@@ -1984,15 +1764,9 @@ begin
     end if;
     perform 1 from public.profiles as p
       left join public.doctors as d on d.id = p.id
-      where p.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id)
-        and p.role = p_kind
+      where p.id = p_member_or_patient_id and p.is_active and p.role = p_kind
         and (p_kind <> 'doctor' or d.verified_at is not null);
     if not found then
-      -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
-      if p_kind = 'doctor' and exists (select 1 from public.doctors as d where d.id = v_caller) then
-        raise exception using errcode = 'PT403', message = 'not_verified',
-          detail = 'The clinician is not verified';
-      end if;
       raise exception using errcode = 'PT404', message = 'not_found',
         detail = 'No such doctor or caregiver';
     end if;
@@ -2027,7 +1801,7 @@ CREATE OR REPLACE FUNCTION private.request_doctor_verification (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_permanent_account();
+  v_caller constant uuid := private.require_live_session();
 begin
   insert into public.doctors as d (id, license_number, specialty, organization)
   values (
@@ -2096,38 +1870,6 @@ begin
       detail = format('Cannot list as p_limit must be 1 to 100: current value is %s', p_limit);
   end if;
 end;
-$function$;
-
-CREATE OR REPLACE FUNCTION private.require_permanent_account()
-  RETURNS uuid
-  LANGUAGE plpgsql
-  STABLE
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-declare
-  v_caller constant uuid := private.require_live_session();
-begin
-  if not private.is_permanent(v_caller) then
-    raise exception using errcode = 'PT403', message = 'forbidden',
-      detail = 'Anonymous accounts may not do this: add an address first';
-  end if;
-  return v_caller;
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION private.resource_time (
-  p_fhir jsonb
-)
-  RETURNS timestamp WITH time zone
-  LANGUAGE sql
-  STABLE
-  SET search_path TO ''
-  AS $function$
-  select case
-    when pg_input_is_valid(p_fhir #>> '{meta,lastUpdated}', 'timestamptz')
-      then (p_fhir #>> '{meta,lastUpdated}')::timestamptz
-  end
 $function$;
 
 CREATE OR REPLACE FUNCTION private.respond_care_request (
@@ -2362,13 +2104,7 @@ begin
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot share a record with oneself';
   end if;
-  -- Neither account closes between this check and the new share.
-  perform 1 from public.profiles as p
-    where p.id in (v_caller, p_shared_with_id) and p.is_active
-    order by p.id
-    for share;
-  perform 1 from public.profiles as p
-    where p.id = p_shared_with_id and p.is_active and private.is_permanent(p.id);
+  perform 1 from public.profiles as p where p.id = p_shared_with_id and p.is_active;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
   end if;
@@ -2475,17 +2211,13 @@ $function$;
 
 CREATE OR REPLACE FUNCTION private.touch_last_active()
   RETURNS void
-  LANGUAGE plpgsql
+  LANGUAGE sql
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
-declare
-  v_caller constant uuid := private.require_live_session();
-begin
   update public.profiles set last_active_at = now()
-  where id = v_caller
-    and (last_active_at is null or last_active_at < now() - interval '1 minute');
-end;
+  where id = (select auth.uid())
+    and (last_active_at is null or last_active_at < now() - interval '1 minute')
 $function$;
 
 CREATE OR REPLACE FUNCTION private.treated_patient_ids()
@@ -2702,7 +2434,7 @@ CREATE OR REPLACE FUNCTION public.my_access_log (
   AS $function$
 #variable_conflict use_column
 declare
-  v_after constant jsonb := private.read_cursor(p_cursor, array['timestamptz', 'bigint']);
+  v_after constant jsonb := private.read_cursor(p_cursor, 2);
 begin
   perform private.require_live_session();
   perform private.require_page_size(p_limit);
@@ -2746,6 +2478,9 @@ CREATE OR REPLACE FUNCTION public.open_medical_record (
     record_date  date,
     source       text,
     sensitivity  text,
+    description  text,
+    fhir         jsonb,
+    metadata     jsonb,
     file_name    text,
     file_type    text,
     file_size    bigint,
@@ -2756,8 +2491,9 @@ CREATE OR REPLACE FUNCTION public.open_medical_record (
   SET search_path TO ''
   AS $function$
   select
-    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity, o.file_name,
-    o.file_type, o.file_size, o.file_sha256, o.may_download
+    o.id, o.patient_id, o.title, o.record_type, o.record_date, o.source, o.sensitivity,
+    o.description, o.fhir, o.metadata, o.file_name, o.file_type, o.file_size, o.file_sha256,
+    o.may_download
   from private.open_medical_record(p_record_id) as o
 $function$;
 
@@ -2862,9 +2598,8 @@ CREATE OR REPLACE FUNCTION public.search_patients (
   AS $function$
 #variable_conflict use_column
 declare
-  v_after constant jsonb := private.read_cursor(p_cursor, array['text', 'text', 'uuid']);
+  v_after constant jsonb := private.read_cursor(p_cursor, 3);
 begin
-  perform private.require_live_session();
   perform private.require_page_size(p_limit);
   return query
     select
@@ -3015,9 +2750,6 @@ ALTER TABLE "public"."medical_record_shares"
   ADD CONSTRAINT "medical_record_shares_one_live" EXCLUDE USING gist ((((record_id)::text || (shared_with_id)::text)) WITH =, tstzrange(created_at, LEAST(revoked_at, expires_at))
     WITH &&);
 
-ALTER TABLE "private"."record_openings"
-  ADD CONSTRAINT "record_openings_record_id_fkey" FOREIGN KEY (record_id) REFERENCES public.medical_records(id) ON DELETE CASCADE;
-
 ALTER TABLE "private"."record_uploads"
   ADD CONSTRAINT "record_uploads_record_id_fkey" FOREIGN KEY (record_id) REFERENCES public.medical_records(id) ON DELETE CASCADE;
 
@@ -3029,9 +2761,6 @@ ALTER TABLE "public"."medical_record_shares"
 
 ALTER TABLE "private"."patient_identifiers"
   ADD CONSTRAINT "patient_identifiers_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE CASCADE;
-
-ALTER TABLE "private"."record_uploads"
-  ADD CONSTRAINT "record_uploads_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE RESTRICT;
 
 ALTER TABLE "public"."care_relationships"
   ADD CONSTRAINT "care_relationships_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE RESTRICT;
@@ -3050,9 +2779,6 @@ ALTER TABLE "public"."medical_records"
 
 ALTER TABLE "public"."profiles"
   ADD CONSTRAINT "profiles_id_fkey" FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE;
-
-ALTER TABLE "private"."record_openings"
-  ADD CONSTRAINT "record_openings_viewer_id_fkey" FOREIGN KEY (viewer_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
 ALTER TABLE "public"."account_grants"
   ADD CONSTRAINT "account_grants_granted_by_fkey" FOREIGN KEY (granted_by) REFERENCES public.profiles(id) ON DELETE SET NULL;
@@ -3097,7 +2823,7 @@ CREATE VIEW "private"."visible_profiles" WITH (security_barrier=true) AS  SELECT
     bio,
     is_verified
    FROM public.profiles p
-  WHERE (( SELECT private.session_is_live() AS session_is_live) AND is_active AND (is_public OR (id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.connected_profile_ids() AS connected_profile_ids)))));
+  WHERE (is_active AND (is_public OR (id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.connected_profile_ids() AS connected_profile_ids)))));
 
 CREATE VIEW "public"."public_profiles" WITH (security_invoker=true) AS  SELECT id,
     role,
@@ -3111,17 +2837,10 @@ REVOKE ALL ON TABLE "public"."public_profiles" FROM "anon", "service_role";
 
 CREATE INDEX rate_limits_refilled_at_idx ON private.rate_limits USING btree (refilled_at);
 
-CREATE INDEX record_openings_record_id_idx ON private.record_openings USING btree (record_id);
-
 CREATE UNIQUE INDEX record_uploads_one_completed ON private.record_uploads USING btree (record_id)
   WHERE (completed_at IS NOT NULL);
 
-CREATE INDEX record_uploads_patient_id_idx ON private.record_uploads USING btree (patient_id);
-
 CREATE INDEX record_uploads_record_id_idx ON private.record_uploads USING btree (record_id, created_at DESC);
-
-CREATE INDEX record_uploads_unswept_idx ON private.record_uploads USING btree (expires_at)
-  WHERE ((completed_at IS NULL) AND (swept_at IS NULL));
 
 CREATE INDEX account_grants_granted_by_idx ON public.account_grants USING btree (granted_by);
 
@@ -3208,55 +2927,6 @@ CREATE TRIGGER audit_events_default_no_truncate
   FOR EACH STATEMENT
   EXECUTE FUNCTION private.refuse_change();
 
-ALTER TABLE "private"."audit_events_default"
-  ENABLE ALWAYS TRIGGER "audit_events_default_no_truncate";
-
-CREATE TRIGGER patient_identifiers_audit_delete AFTER DELETE ON private.patient_identifiers
-  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
-  'patient_identifier',
-  'id',
-  'patient_id',
-  ''
-);
-
-CREATE TRIGGER patient_identifiers_audit_insert AFTER INSERT ON private.patient_identifiers
-  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
-  'patient_identifier',
-  'id',
-  'patient_id',
-  ''
-);
-
-CREATE TRIGGER patient_identifiers_audit_update AFTER UPDATE ON private.patient_identifiers
-  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
-  'patient_identifier',
-  'id',
-  'patient_id',
-  ''
-);
-
-CREATE TRIGGER record_uploads_audit_delete AFTER DELETE ON private.record_uploads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
-  'record_upload',
-  'id',
-  'patient_id',
-  ''
-);
-
-CREATE TRIGGER record_uploads_audit_insert AFTER INSERT ON private.record_uploads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
-  'record_upload',
-  'id',
-  'patient_id',
-  ''
-);
-
-CREATE TRIGGER record_uploads_audit_update AFTER UPDATE ON private.record_uploads
-  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
-  'record_upload',
-  'id',
-  'patient_id',
-  ''
-);
-
 CREATE TRIGGER account_grants_audit_delete AFTER DELETE ON public.account_grants REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
   'account_grant',
   'id',
@@ -3284,16 +2954,10 @@ CREATE TRIGGER audit_events_append_only
   FOR EACH ROW
   EXECUTE FUNCTION private.refuse_change();
 
-ALTER TABLE "public"."audit_events"
-  ENABLE ALWAYS TRIGGER "audit_events_append_only";
-
 CREATE TRIGGER audit_events_no_truncate
   BEFORE TRUNCATE ON public.audit_events
   FOR EACH STATEMENT
   EXECUTE FUNCTION private.refuse_change();
-
-ALTER TABLE "public"."audit_events"
-  ENABLE ALWAYS TRIGGER "audit_events_no_truncate";
 
 CREATE TRIGGER care_relationships_audit_delete AFTER DELETE ON public.care_relationships REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
   'care_relationship',
@@ -3321,12 +2985,6 @@ CREATE TRIGGER care_relationships_set_updated_at
   BEFORE UPDATE ON public.care_relationships
   FOR EACH ROW
   EXECUTE FUNCTION private.set_updated_at();
-
-CREATE TRIGGER chart_sessions_audit_close
-  AFTER UPDATE OF closed_at ON public.chart_sessions
-  FOR EACH ROW
-  WHEN (((old.closed_at IS NULL) AND (new.closed_at IS NOT NULL)))
-  EXECUTE FUNCTION private.audit_chart_close();
 
 CREATE TRIGGER chart_sessions_set_updated_at
   BEFORE UPDATE ON public.chart_sessions
@@ -3445,12 +3103,6 @@ CREATE TRIGGER medical_records_audit_update AFTER UPDATE ON public.medical_recor
   ''
 );
 
-CREATE TRIGGER medical_records_keep_sensitive_mark
-  BEFORE UPDATE OF sensitivity ON public.medical_records
-  FOR EACH ROW
-  WHEN (((old.sensitivity = 'sensitive'::text) AND (new.sensitivity = 'normal'::text) AND (auth.uid() IS NOT NULL) AND (auth.uid() <> old.patient_id)))
-  EXECUTE FUNCTION private.keep_sensitive_mark();
-
 CREATE TRIGGER medical_records_set_source
   BEFORE INSERT ON public.medical_records
   FOR EACH ROW
@@ -3525,7 +3177,7 @@ CREATE TRIGGER profiles_set_updated_at
 CREATE POLICY "account_grants_select_authenticated" ON "public"."account_grants"
   FOR SELECT
   TO "authenticated"
-  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((user_id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
+  USING (((user_id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin)));
 
 CREATE POLICY "audit_events_select_authenticated" ON "public"."audit_events"
   FOR SELECT
@@ -3545,7 +3197,7 @@ CREATE POLICY "chart_sessions_select_authenticated" ON "public"."chart_sessions"
 CREATE POLICY "doctors_select_authenticated" ON "public"."doctors"
   FOR SELECT
   TO "authenticated"
-  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
+  USING (((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin)));
 
 CREATE POLICY "medical_record_contents_insert_authenticated" ON "public"."medical_record_contents"
   FOR INSERT
@@ -3559,10 +3211,9 @@ CREATE POLICY "medical_record_contents_select_authenticated" ON "public"."medica
   FOR SELECT
   TO "authenticated"
   USING
-    ((( SELECT private.session_is_live() AS session_is_live) AND ((patient_id = ( SELECT auth.uid() AS uid)) OR ((deleted_at IS NULL) AND ((record_id = ANY (ARRAY( SELECT
-    private.opened_record_ids() AS opened_record_ids))) OR
-    ((patient_id = ANY (ARRAY( SELECT private.chart_patient_ids('records'::text) AS chart_patient_ids))) AND ((sensitivity = 'normal'::text) OR (patient_id = ANY (ARRAY( SELECT
-    private.chart_patient_ids('sensitive'::text) AS chart_patient_ids))))))))));
+    ((( SELECT private.session_is_live() AS session_is_live) AND ((patient_id = ( SELECT auth.uid() AS uid)) OR ((patient_id = ANY (ARRAY( SELECT
+    private.chart_patient_ids('records'::text) AS chart_patient_ids))) AND (deleted_at IS NULL) AND
+    ((sensitivity = 'normal'::text) OR (patient_id = ANY (ARRAY( SELECT private.chart_patient_ids('sensitive'::text) AS chart_patient_ids))))))));
 
 CREATE POLICY "medical_record_contents_update_authenticated" ON "public"."medical_record_contents"
   FOR UPDATE
@@ -3603,7 +3254,7 @@ CREATE POLICY "patients_select_authenticated" ON "public"."patients"
   FOR SELECT
   TO "authenticated"
   USING
-    ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.chart_patient_ids('records'::text) AS
+    ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.chart_patient_ids() AS
     chart_patient_ids))))));
 
 CREATE POLICY "patients_update_authenticated" ON "public"."patients"
@@ -3615,47 +3266,38 @@ CREATE POLICY "patients_update_authenticated" ON "public"."patients"
 CREATE POLICY "profiles_select_authenticated" ON "public"."profiles"
   FOR SELECT
   TO "authenticated"
-  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
+  USING (((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin)));
 
 CREATE POLICY "profiles_update_authenticated" ON "public"."profiles"
   FOR UPDATE
   TO "authenticated"
-  USING ((( SELECT private.session_is_live() AS session_is_live) AND (id = ( SELECT auth.uid() AS uid))))
-  WITH CHECK ((( SELECT private.session_is_live() AS session_is_live) AND (id = ( SELECT auth.uid() AS uid))));
+  USING ((id = ( SELECT auth.uid() AS uid)))
+  WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "avatars_delete_authenticated" ON "storage"."objects"
   FOR DELETE
   TO "authenticated"
-  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 CREATE POLICY "avatars_insert_authenticated" ON "storage"."objects"
   FOR INSERT
   TO "authenticated"
-  WITH
-    CHECK
-    (((bucket_id = 'avatars'::text) AND ((( SELECT auth.jwt() AS jwt) ->> 'is_anonymous'::text) IS DISTINCT FROM 'true'::text) AND ((storage.foldername(name))[1] = (( SELECT
-    auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 CREATE POLICY "avatars_select_authenticated" ON "storage"."objects"
   FOR SELECT
   TO "authenticated"
-  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 CREATE POLICY "avatars_update_authenticated" ON "storage"."objects"
   FOR UPDATE
   TO "authenticated"
-  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)))
-  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
-
-COMMENT ON COLUMN "private"."patient_identifiers"."system" IS 'The source system, for the identifier that belongs to it; followed by " Patient", for the id of the resource itself.';
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)))
+  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 COMMENT ON COLUMN "private"."rate_limits"."granted" IS 'Whether the newest request got a token.';
 
 COMMENT ON COLUMN "private"."rate_limits"."tokens" IS 'Tokens left at refilled_at.';
-
-COMMENT ON COLUMN "private"."record_uploads"."object_version" IS 'storage.objects.version of the bytes that were checked; no other ones are handed out.';
-
-COMMENT ON COLUMN "private"."record_uploads"."swept_at" IS 'When what may have been uploaded was removed, because nothing came of it. Null: not yet, or kept.';
 
 COMMENT ON COLUMN "public"."account_grants"."grant" IS 'moderator: acts on reports; seller: offers in the market; listener: answers in support circles.';
 
@@ -3781,8 +3423,6 @@ COMMENT ON FUNCTION "private"."access_summary"(text, text) IS 'An audit row in w
 
 COMMENT ON FUNCTION "private"."added_record_ids"() IS 'Records that the caller, a doctor, has added to charts that are open now.';
 
-COMMENT ON FUNCTION "private"."audit_chart_close"() IS 'Trigger: logs the closing of a chart, whoever closes it: its viewer, the end of care, a new opening, the closing of an account. That it runs out is in its expires_at.';
-
 COMMENT ON FUNCTION "private"."audit_rows"() IS 'Statement trigger: writes an audit row for each changed row. Arguments: resource type, id column, patient column or the empty text, and columns, comma separated, whose values are too large or too close to file contents to keep: of these it says only that they changed.';
 
 COMMENT ON FUNCTION "private"."audit_table"(regclass, text, text, text, text) IS 'Puts the three audit triggers on a table; used while the schema is loaded.';
@@ -3793,13 +3433,13 @@ COMMENT ON FUNCTION "private"."begin_record_upload"(uuid, text, text, bigint, te
 
 COMMENT ON FUNCTION "private"."changed_values"(jsonb, jsonb, text[]) IS 'The members of one side of a change that differ from the other side, or all that are not null when there is no other side; null when none. Values of `p_without` are replaced by a mark.';
 
-COMMENT ON FUNCTION "private"."chart_patient_ids"(text) IS 'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a caregiver''s where the patient gave that scope.';
+COMMENT ON FUNCTION "private"."chart_patient_ids"(text) IS 'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a caregiver''s where the patient gave that scope. Without a scope: whatever the scopes, which is enough for the registry.';
 
 COMMENT ON FUNCTION "private"."close_account"() IS 'Body of public.close_account.';
 
 COMMENT ON FUNCTION "private"."close_chart"(uuid) IS 'Body of public.close_chart.';
 
-COMMENT ON FUNCTION "private"."complete_record_upload"(uuid, text) IS 'Gives a record the file of a checked upload, while its object still is the version that was read and the caller may still write the record; repeating it changes nothing. Errors: PT401 unauthenticated, PT404 not_found, PT409 already_uploaded or upload_missing.';
+COMMENT ON FUNCTION "private"."complete_record_upload"(uuid) IS 'Gives a record the file of a checked upload; repeating it changes nothing. Errors: PT409 already_uploaded or upload_missing.';
 
 COMMENT ON FUNCTION "private"."connected_profile_ids"() IS 'Accounts whose public face the caller may see because they are in care together, or because a record is shared between them.';
 
@@ -3811,8 +3451,6 @@ COMMENT ON FUNCTION "private"."end_barred_sessions"() IS 'Trigger on auth.users:
 
 COMMENT ON FUNCTION "private"."end_care"(uuid, text) IS 'Body of public.end_care.';
 
-COMMENT ON FUNCTION "private"."ended_record_uploads"(integer) IS 'Uploads of which nothing came, rejected, expired or overtaken, and nothing can come any more, oldest first: what lies there may be removed.';
-
 COMMENT ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) IS 'Makes the partitions of this month and the next ones in schema private, with row-level security on, no grants and no truncate; those that exist stay. Not for tables that may be truncated. Run it well before a month begins: rows that are in the default partition already keep the month from being made.';
 
 COMMENT ON FUNCTION "private"."grant_account"(uuid, text) IS 'Body of public.grant_account.';
@@ -3821,17 +3459,13 @@ COMMENT ON FUNCTION "private"."handle_new_user"() IS 'Trigger on auth.users: mak
 
 COMMENT ON FUNCTION "private"."handle_user_upgrade"() IS 'Trigger on auth.users: when an anonymous account becomes a permanent one, its registry row is made.';
 
-COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than what comes, or another than the doctor who imports added it. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT422 wrong_patient.';
+COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient and its source_id, or null. Returns for each row imported, updated or unchanged. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT422 wrong_patient.';
 
 COMMENT ON FUNCTION "private"."is_admin"() IS 'Whether the caller is an active administrator with multi-factor sign-in (aal2).';
-
-COMMENT ON FUNCTION "private"."is_permanent"(uuid) IS 'Whether an account has an address or another way to be signed in to again; anonymous ones have not, and take no part in care and sharing.';
 
 COMMENT ON FUNCTION "private"."is_timezone"(text) IS 'Whether a text is the name of an IANA time zone, for example Asia/Kolkata; null for null.';
 
 COMMENT ON FUNCTION "private"."is_verified_doctor"() IS 'Whether the caller is a verified clinician.';
-
-COMMENT ON FUNCTION "private"."keep_sensitive_mark"() IS 'Trigger: refuses that somebody but the patient makes a sensitive record a normal one. Errors: PT403 forbidden.';
 
 COMMENT ON FUNCTION "private"."letters"(text) IS 'The letters of a name in lower case: how names are compared between systems.';
 
@@ -3843,11 +3477,9 @@ COMMENT ON FUNCTION "private"."live_account"(jsonb) IS 'The account of a token''
 
 COMMENT ON FUNCTION "private"."make_cursor"(jsonb) IS 'Writes a sort key as a cursor.';
 
-COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the patient''s ids in the source system. Two names that both differ, another date of birth or another id there mean somebody else. Of a bundle without a Patient it compares the ids. Errors: PT422 wrong_patient.';
+COMMENT ON FUNCTION "private"."merge_imported_patient"(uuid, text, jsonb) IS 'Compares the Patient of a bundle with the registry, fills what is empty there, and remembers the patient''s id in the source system. Two names that both differ, another date of birth or another id there mean somebody else. Errors: PT422 wrong_patient.';
 
 COMMENT ON FUNCTION "private"."my_access_log"(integer, timestamp with time zone, bigint) IS 'Body of public.my_access_log.';
-
-COMMENT ON FUNCTION "private"."note_uploads_swept"(uuid[]) IS 'Notes that the objects of ended uploads have been removed; repeating it changes nothing.';
 
 COMMENT ON FUNCTION "private"."open_chart"(uuid, text) IS 'Body of public.open_chart.';
 
@@ -3857,19 +3489,17 @@ COMMENT ON FUNCTION "private"."open_charts"() IS 'Patients whose chart the calle
 
 COMMENT ON FUNCTION "private"."open_medical_record"(uuid) IS 'Body of public.open_medical_record.';
 
-COMMENT ON FUNCTION "private"."opened_record_ids"() IS 'Records that are shared with the caller now, and that they have opened by that share within 60 minutes, in an earlier transaction.';
-
-COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one, with what Storage has there; object_version is null while nothing has arrived in time. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
+COMMENT ON FUNCTION "private"."pending_record_upload"(uuid) IS 'The newest open announcement of a record, or the completed one. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
 
 COMMENT ON FUNCTION "private"."reachable_patient_ids"() IS 'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those who share one. Empty when the session is over. No ground by itself: it lets the planner find the rows that the grounds then decide on.';
 
-COMMENT ON FUNCTION "private"."read_cursor"(text, text[]) IS 'Reads a cursor back as an array whose parts can be cast to `p_types`, none of them null; null for null. Errors: PT400 invalid_request.';
+COMMENT ON FUNCTION "private"."read_cursor"(text, integer) IS 'Reads a cursor back as an array of `p_parts`; null for null. Errors: PT400 invalid_request.';
 
 COMMENT ON FUNCTION "private"."record_access"(uuid) IS 'Why the caller may read one record: owner, chart, share_view or share_download; null when not.';
 
 COMMENT ON FUNCTION "private"."refuse_change"() IS 'Trigger: refuses whatever it is put on.';
 
-COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced; repeating it changes nothing. Answers whether it is rejected, so that nobody will take it over and its object may be removed.';
+COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload whose file was not what had been announced; repeating it changes nothing.';
 
 COMMENT ON FUNCTION "private"."request_care"(uuid, text, text[]) IS 'Body of public.request_care.';
 
@@ -3880,10 +3510,6 @@ COMMENT ON FUNCTION "private"."require_admin"() IS 'The caller''s id. Errors: PT
 COMMENT ON FUNCTION "private"."require_live_session"() IS 'The caller''s id. Errors: PT401 unauthenticated when the session is over or the account locked.';
 
 COMMENT ON FUNCTION "private"."require_page_size"(integer) IS 'Refuses a page of less than 1 or more than 100 rows. Errors: PT400 invalid_request.';
-
-COMMENT ON FUNCTION "private"."require_permanent_account"() IS 'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anonymous accounts.';
-
-COMMENT ON FUNCTION "private"."resource_time"(jsonb) IS 'When the source system last changed a FHIR resource; null when it does not say.';
 
 COMMENT ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) IS 'Body of public.respond_care_request.';
 
@@ -3925,7 +3551,7 @@ COMMENT ON FUNCTION "private"."write_audit"(text, text, uuid, uuid, text, jsonb)
 
 COMMENT ON FUNCTION "public"."close_account"() IS 'The caller closes their own account: shares, charts and care end, every session ends, and the account is locked. Nothing is erased, as records must be kept; an administrator can unlock it. Errors: PT401 unauthenticated.';
 
-COMMENT ON FUNCTION "public"."close_chart"(uuid) IS 'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
+COMMENT ON FUNCTION "public"."close_chart"(uuid) IS 'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."delete_medical_record"(uuid) IS 'The patient deletes a record: nobody else sees it from now on; it can be restored until retention removes it. Deleting twice changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
 
@@ -3937,11 +3563,11 @@ COMMENT ON FUNCTION "public"."my_access_log"(integer, text) IS 'Who touched the 
 
 COMMENT ON FUNCTION "public"."open_chart"(uuid, text) IS 'Opens a patient''s chart for 60 minutes: p_purpose treatment or care_coordination for a verified doctor with aal2, delegated for a caregiver; both need an active relationship. The opening is the audit of every read under it. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 not_verified or mfa_required, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."open_medical_record"(uuid) IS 'Opens one record: for its patient, under an open chart, or by a live share; anyone but the patient leaves an audit row. By a share this comes before its contents: medical_record_contents shows them from the next request on, for 60 minutes, while the share is live. They are not in this answer, because an error on the way out would take the audit row back. Errors: PT401 unauthenticated, PT404 not_found.';
+COMMENT ON FUNCTION "public"."open_medical_record"(uuid) IS 'One record with its contents, for its patient, under an open chart, or by a live share; anyone but the patient leaves an audit row. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."request_care"(uuid, text, text[]) IS 'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 not_verified or forbidden, PT404 not_found, PT409 already_requested.';
 
-COMMENT ON FUNCTION "public"."request_doctor_verification"(text, text, text) IS 'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden for anonymous accounts, PT409 already_answered when verified already.';
+COMMENT ON FUNCTION "public"."request_doctor_verification"(text, text, text) IS 'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 unauthenticated, PT409 already_answered when verified already.';
 
 COMMENT ON FUNCTION "public"."respond_care_request"(uuid, boolean, text[]) IS 'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_answered.';
 
@@ -3951,7 +3577,7 @@ COMMENT ON FUNCTION "public"."revoke_account_grant"(uuid, text) IS 'Administrato
 
 COMMENT ON FUNCTION "public"."revoke_record_share"(uuid) IS 'The patient takes a share back, or its recipient gives it up, at once; ending an ended share changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."search_patients"(text, integer, text) IS 'Patients whose registry row the caller may see, by name, in order of name. Policies decide the rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+COMMENT ON FUNCTION "public"."search_patients"(text, integer, text) IS 'Patients whose registry row the caller may see, by name, in order of name. Policies decide the rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request.';
 
 COMMENT ON FUNCTION "public"."set_account_active"(uuid, boolean, text) IS 'Administrators: locks or unlocks an account; a lock ends access to clinical rows at once. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
 
@@ -3959,7 +3585,7 @@ COMMENT ON FUNCTION "public"."set_care_scopes"(uuid, text[]) IS 'The patient wid
 
 COMMENT ON FUNCTION "public"."share_medical_record"(uuid, uuid, text, timestamp with time zone) IS 'Shares one of the caller''s own records with another account until p_expires_at (at most a year); p_access_level view or download. Returns the share''s id. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_shared.';
 
-COMMENT ON FUNCTION "public"."touch_last_active"() IS 'Stamps the caller''s last_active_at; written at most once a minute. Errors: PT401 unauthenticated.';
+COMMENT ON FUNCTION "public"."touch_last_active"() IS 'Stamps the caller''s last_active_at; written at most once a minute.';
 
 COMMENT ON FUNCTION "public"."verify_doctor"(uuid, boolean, text) IS 'Administrators: verifies a clinician, or refuses or withdraws the verification with a reason. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
 
@@ -3975,8 +3601,6 @@ COMMENT ON TABLE "private"."patient_identifiers" IS 'Who a patient is in a syste
 
 COMMENT ON TABLE "private"."rate_limits" IS 'Token buckets, one a key. Not PHI: the key is a digest of route and caller. Unlogged, because a bucket that a crash empties is full again, which harms nobody.';
 
-COMMENT ON TABLE "private"."record_openings" IS 'When somebody last opened a record that is shared with them, which the audit trail says for good. PHI. Opens its contents to them for 60 minutes, while the share is live.';
-
 COMMENT ON TABLE "private"."record_uploads" IS 'A file that was announced for a record, with what it was declared to be. PHI: the file name. Open means neither completed nor rejected; the upload itself must come before expires_at.';
 
 COMMENT ON TABLE "private"."sign_in_failures" IS 'Failed attempts of an account within 300 seconds of the first. Not PHI.';
@@ -3991,7 +3615,7 @@ COMMENT ON TABLE "public"."chart_sessions" IS 'One opening of one patient''s cha
 
 COMMENT ON TABLE "public"."doctors" IS 'Clinicians and those who ask to be verified as one. Verified means verified_at is set; a request without a decision has neither verified_at nor rejected_reason.';
 
-COMMENT ON TABLE "public"."medical_record_contents" IS 'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a record is shared with may list it, but reads its contents only after open_medical_record.';
+COMMENT ON TABLE "public"."medical_record_contents" IS 'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a record is shared with may list it, but reads its contents through open_medical_record only.';
 
 COMMENT ON TABLE "public"."medical_record_shares" IS 'One record shown to one other account until a day. PHI. Live means revoked_at null and expires_at in the future; no job ends it.';
 
@@ -4014,8 +3638,6 @@ REVOKE ALL ON FUNCTION "private"."access_summary"(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."added_record_ids"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."added_record_ids"() TO "authenticated";
-
-REVOKE ALL ON FUNCTION "private"."audit_chart_close"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."audit_rows"() FROM PUBLIC;
 
@@ -4043,9 +3665,9 @@ REVOKE ALL ON FUNCTION "private"."close_chart"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."close_chart"(uuid) TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."complete_record_upload"(uuid, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "private"."complete_record_upload"(uuid) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION "private"."complete_record_upload"(uuid, text) TO "records_worker";
+GRANT EXECUTE ON FUNCTION "private"."complete_record_upload"(uuid) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."connected_profile_ids"() FROM PUBLIC;
 
@@ -4060,10 +3682,6 @@ REVOKE ALL ON FUNCTION "private"."end_barred_sessions"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."end_care"(uuid, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."end_care"(uuid, text) TO "authenticated";
-
-REVOKE ALL ON FUNCTION "private"."ended_record_uploads"(integer) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION "private"."ended_record_uploads"(integer) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."ensure_month_partitions"(regclass, integer) FROM PUBLIC;
 
@@ -4083,8 +3701,6 @@ REVOKE ALL ON FUNCTION "private"."is_admin"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_admin"() TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."is_permanent"(uuid) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION "private"."is_timezone"(text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_timezone"(text) TO "authenticated";
@@ -4092,8 +3708,6 @@ GRANT EXECUTE ON FUNCTION "private"."is_timezone"(text) TO "authenticated";
 REVOKE ALL ON FUNCTION "private"."is_verified_doctor"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_verified_doctor"() TO "authenticated";
-
-REVOKE ALL ON FUNCTION "private"."keep_sensitive_mark"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."letters"(text) FROM PUBLIC;
 
@@ -4117,10 +3731,6 @@ REVOKE ALL ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time zo
 
 GRANT EXECUTE ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time zone, bigint) TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."note_uploads_swept"(uuid[]) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION "private"."note_uploads_swept"(uuid[]) TO "records_worker";
-
 REVOKE ALL ON FUNCTION "private"."open_chart"(uuid, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."open_chart"(uuid, text) TO "authenticated";
@@ -4133,10 +3743,6 @@ REVOKE ALL ON FUNCTION "private"."open_medical_record"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."open_medical_record"(uuid) TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."opened_record_ids"() FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION "private"."opened_record_ids"() TO "authenticated";
-
 REVOKE ALL ON FUNCTION "private"."pending_record_upload"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."pending_record_upload"(uuid) TO "authenticated";
@@ -4145,9 +3751,9 @@ REVOKE ALL ON FUNCTION "private"."reachable_patient_ids"() FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."reachable_patient_ids"() TO "authenticated";
 
-REVOKE ALL ON FUNCTION "private"."read_cursor"(text, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "private"."read_cursor"(text, integer) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION "private"."read_cursor"(text, text[]) TO "authenticated";
+GRANT EXECUTE ON FUNCTION "private"."read_cursor"(text, integer) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."record_access"(uuid) FROM PUBLIC;
 
@@ -4176,10 +3782,6 @@ GRANT EXECUTE ON FUNCTION "private"."require_live_session"() TO "authenticated";
 REVOKE ALL ON FUNCTION "private"."require_page_size"(integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."require_page_size"(integer) TO "authenticated";
-
-REVOKE ALL ON FUNCTION "private"."require_permanent_account"() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION "private"."resource_time"(jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."respond_care_request"(uuid, boolean, text[]) FROM PUBLIC;
 

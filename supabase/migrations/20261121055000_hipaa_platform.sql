@@ -1,7 +1,8 @@
 -- Written by hand, what a comparison of two databases does not find: worker roles, as in
 -- sql/00_platform.sql; the bucket to which the function `audit` publishes signed heads; the bucket of
 -- files, which are encrypted before they are uploaded; and, ahead of the comparison, a column of a
--- partitioned table with its index, since it leaves the partitions of the months out.
+-- partitioned table with its index, and the triggers of the partitions that there are, since it
+-- leaves the partitions of the months out.
 
 do $$
 declare
@@ -28,3 +29,20 @@ where id = 'medical-records';
 alter table public.audit_events
   add column transaction_id xid8 not null default pg_current_xact_id();
 create index audit_events_transaction_id_idx on public.audit_events (transaction_id);
+
+-- As sql/15_audit.sql makes new ones: also for a session that plays the replica.
+do $$
+declare
+  v_partition regclass;
+begin
+  for v_partition in
+    select i.inhrelid from pg_catalog.pg_inherits as i
+    where i.inhparent = 'public.audit_events'::regclass
+  loop
+    execute format(
+      'alter table %s enable always trigger %I', v_partition,
+      (select c.relname from pg_catalog.pg_class as c where c.oid = v_partition) || '_no_truncate'
+    );
+  end loop;
+end
+$$;

@@ -12,9 +12,13 @@ REVOKE ALL ("insurance_policy_number") ON TABLE "public"."patients" FROM "authen
 
 REVOKE ALL ("phone") ON TABLE "public"."patients" FROM "authenticated";
 
+DROP POLICY "account_grants_select_authenticated" ON "public"."account_grants";
+
 DROP POLICY "care_relationships_select_authenticated" ON "public"."care_relationships";
 
 DROP POLICY "chart_sessions_select_authenticated" ON "public"."chart_sessions";
+
+DROP POLICY "doctors_select_authenticated" ON "public"."doctors";
 
 DROP POLICY "medical_record_contents_insert_authenticated" ON "public"."medical_record_contents";
 
@@ -34,6 +38,18 @@ DROP POLICY "patients_select_authenticated" ON "public"."patients";
 
 DROP POLICY "patients_update_authenticated" ON "public"."patients";
 
+DROP POLICY "profiles_select_authenticated" ON "public"."profiles";
+
+DROP POLICY "profiles_update_authenticated" ON "public"."profiles";
+
+DROP POLICY "avatars_delete_authenticated" ON "storage"."objects";
+
+DROP POLICY "avatars_insert_authenticated" ON "storage"."objects";
+
+DROP POLICY "avatars_select_authenticated" ON "storage"."objects";
+
+DROP POLICY "avatars_update_authenticated" ON "storage"."objects";
+
 DROP TRIGGER "medical_record_contents_audit_delete" ON "public"."medical_record_contents";
 
 DROP TRIGGER "medical_record_contents_audit_insert" ON "public"."medical_record_contents";
@@ -48,7 +64,15 @@ DROP TRIGGER "patients_audit_update" ON "public"."patients";
 
 DROP INDEX "private"."record_uploads_one_completed";
 
-DROP INDEX "private"."record_uploads_unswept_idx";
+DROP VIEW "public"."public_profiles";
+
+DROP VIEW "private"."visible_profiles";
+
+ALTER TABLE "private"."patient_identifiers"
+  DROP CONSTRAINT "patient_identifiers_pkey";
+
+ALTER TABLE "private"."patient_identifiers"
+  DROP CONSTRAINT "patient_identifiers_system_check";
 
 ALTER TABLE "private"."record_uploads"
   DROP CONSTRAINT "record_uploads_file_size_check";
@@ -56,11 +80,17 @@ ALTER TABLE "private"."record_uploads"
 ALTER TABLE "private"."record_uploads"
   DROP CONSTRAINT "record_uploads_outcome_check";
 
+ALTER TABLE "private"."sign_in_failures"
+  DROP CONSTRAINT "sign_in_failures_failures_check";
+
 ALTER TABLE "public"."medical_record_contents"
   DROP CONSTRAINT "medical_record_contents_description_check";
 
 ALTER TABLE "public"."medical_records"
   DROP CONSTRAINT "medical_records_file_check";
+
+ALTER TABLE "public"."patients"
+  DROP CONSTRAINT "patients_diagnosis_date_check";
 
 ALTER TABLE "public"."patients"
   DROP CONSTRAINT "patients_emergency_contact_phone_check";
@@ -71,6 +101,9 @@ ALTER TABLE "public"."patients"
 ALTER TABLE "public"."patients"
   DROP CONSTRAINT "patients_texts_check";
 
+ALTER TABLE "public"."profiles"
+  DROP CONSTRAINT "profiles_avatar_path_check";
+
 DROP FUNCTION "private"."access_summary"(text, text);
 
 DROP FUNCTION "private"."added_record_ids"();
@@ -79,7 +112,9 @@ DROP FUNCTION "private"."authorize_record_download"(uuid);
 
 DROP FUNCTION "private"."begin_record_upload"(uuid, text, text, bigint, text);
 
-DROP FUNCTION "private"."complete_record_upload"(uuid, text);
+DROP FUNCTION "private"."chart_patient_ids"(text);
+
+DROP FUNCTION "private"."complete_record_upload"(uuid);
 
 DROP FUNCTION "private"."my_access_log"(integer, timestamp WITH time zone, bigint);
 
@@ -93,7 +128,13 @@ DROP FUNCTION "private"."open_medical_record"(uuid);
 
 DROP FUNCTION "private"."pending_record_upload"(uuid);
 
+DROP FUNCTION "private"."read_cursor"(text, integer);
+
 DROP FUNCTION "private"."record_access"(uuid);
+
+DROP FUNCTION "private"."reject_record_upload"(uuid);
+
+DROP FUNCTION "private"."touch_last_active"();
 
 DROP FUNCTION "private"."writable_record"(uuid);
 
@@ -161,6 +202,16 @@ CREATE TABLE "private"."patient_search_keys" (
 ALTER TABLE "private"."patient_search_keys"
   ENABLE ROW LEVEL SECURITY;
 
+CREATE TABLE "private"."record_openings" (
+  "viewer_id" uuid                     NOT NULL,
+  "record_id" uuid                     NOT NULL,
+  "opened_at" timestamp with time zone NOT NULL,
+  CONSTRAINT "record_openings_pkey" PRIMARY KEY (viewer_id, record_id)
+);
+
+ALTER TABLE "private"."record_openings"
+  ENABLE ROW LEVEL SECURITY;
+
 CREATE TABLE "public"."audit_seals" (
   "id"            bigint                   NOT NULL,
   "from_id"       bigint                   NOT NULL,
@@ -212,11 +263,23 @@ ALTER TABLE "public"."notifications"
 
 REVOKE ALL ON TABLE "public"."notifications" FROM "anon", "service_role";
 
+ALTER TABLE "private"."patient_identifiers"
+  ADD COLUMN "id" uuid NOT NULL DEFAULT gen_random_uuid();
+
+ALTER TABLE "private"."record_uploads"
+  ADD COLUMN "patient_id" uuid NOT NULL;
+
 ALTER TABLE "private"."record_uploads"
   ADD COLUMN "data_key_id" uuid NOT NULL DEFAULT gen_random_uuid();
 
 ALTER TABLE "private"."record_uploads"
   ADD COLUMN "ciphertext_sha256" text;
+
+ALTER TABLE "private"."record_uploads"
+  ADD COLUMN "object_version" text;
+
+ALTER TABLE "private"."record_uploads"
+  ADD COLUMN "swept_at" timestamp WITH time zone;
 
 ALTER TABLE "private"."record_uploads"
   ADD COLUMN "erased_at" timestamp WITH time zone;
@@ -599,6 +662,18 @@ CREATE OR REPLACE FUNCTION private.audit_canonical (
     p_transaction_id::text
     null on null returning text
   )
+$function$;
+
+CREATE OR REPLACE FUNCTION private.audit_chart_close()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+begin
+  perform private.write_audit('close_chart', 'chart_session', new.id, new.patient_id, new.purpose);
+  return null;
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.audit_head()
@@ -1509,6 +1584,56 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.close_account()
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  -- The profile first: whoever gives this account something at the same moment locks it, too, and
+  -- either comes before, and is ended here, or after, and finds the account closed.
+  update public.profiles set is_active = false, is_public = false where id = v_caller;
+  update public.medical_record_shares as s set revoked_at = now()
+  where (s.patient_id = v_caller or s.shared_with_id = v_caller)
+    and s.revoked_at is null and s.expires_at > now();
+  update public.care_relationships as r
+  set status = 'ended', ends_at = now(), ended_reason = 'The account was closed'
+  where (r.patient_id = v_caller or r.member_id = v_caller)
+    and r.status in ('requested', 'active');
+  update public.chart_sessions as c set closed_at = now()
+  where (c.patient_id = v_caller or c.viewer_id = v_caller)
+    and c.closed_at is null and c.expires_at > now();
+  perform private.write_audit('close_account', 'profile', v_caller, null);
+  delete from auth.sessions as s where s.user_id = v_caller;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.close_chart (
+  p_id uuid
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.chart_sessions as c set closed_at = now()
+  where c.id = p_id and c.viewer_id = v_caller and c.closed_at is null and c.expires_at > now();
+  if found then
+    return;
+  end if;
+  perform 1 from public.chart_sessions as c where c.id = p_id and c.viewer_id = v_caller;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No chart with this id';
+  end if;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.complete_record_upload (
   p_upload_id         uuid,
   p_object_version    text,
@@ -1583,6 +1708,33 @@ exception
   when unique_violation then
     raise exception using errcode = 'PT409', message = 'already_uploaded',
       detail = 'The record has its file already';
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.copy_record_to_contents()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SET search_path TO ''
+  AS $function$
+begin
+  -- Read with the caller's own rights: a record that the caller may not see is as absent.
+  select r.patient_id, r.sensitivity, r.deleted_at
+  into new.patient_id, new.sensitivity, new.deleted_at
+  from public.medical_records as r
+  where r.id = new.record_id
+  -- Whoever marks or deletes the record at this moment comes before or after, never between.
+  for share;
+  if not found then
+    -- One that the caller may read, yet not change, cannot be locked: the policy refuses the row.
+    select r.patient_id, r.sensitivity, r.deleted_at
+    into new.patient_id, new.sensitivity, new.deleted_at
+    from public.medical_records as r
+    where r.id = new.record_id;
+  end if;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+  end if;
+  return new;
 end;
 $function$;
 
@@ -1715,6 +1867,59 @@ CREATE OR REPLACE FUNCTION private.ended_record_uploads (
     and u.expires_at < now() - interval '3 hours'
   order by u.expires_at, u.id
   limit p_limit
+$function$;
+
+CREATE OR REPLACE FUNCTION private.ensure_month_partitions (
+  p_parent       regclass,
+  p_months_ahead integer  DEFAULT 3
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SET search_path TO ''
+  AS $function$
+declare
+  v_month date;
+  v_name text;
+begin
+  -- Two at once would both find a month missing.
+  perform pg_advisory_xact_lock(hashtextextended('private.ensure_month_partitions', 0));
+  for v_month in
+    select generate_series(
+      date_trunc('month', now() at time zone 'UTC'),
+      date_trunc('month', now() at time zone 'UTC') + make_interval(months => p_months_ahead),
+      interval '1 month'
+    )::date
+  loop
+    v_name := format(
+      '%s_%s',
+      (select c.relname from pg_catalog.pg_class as c where c.oid = p_parent),
+      to_char(v_month, 'YYYY_MM')
+    );
+    if to_regclass(format('private.%I', v_name)) is null then
+      execute format(
+        'create table private.%I partition of %s for values from (%L) to (%L)',
+        v_name, p_parent,
+        v_month::text || ' 00:00+00', (v_month + interval '1 month')::date::text || ' 00:00+00'
+      );
+      execute format('alter table private.%I enable row level security', v_name);
+      execute format(
+        'revoke all on table private.%I from public, anon, authenticated, service_role', v_name
+      );
+      execute format(
+        'create trigger %I before truncate on private.%I
+         for each statement execute function private.refuse_change()',
+        v_name || '_no_truncate', v_name
+      );
+      execute format(
+        'alter table private.%I enable always trigger %I', v_name, v_name || '_no_truncate'
+      );
+      execute format(
+        'comment on table private.%I is %L',
+        v_name, format('Rows of %s of one month, UTC.', p_parent)
+      );
+    end if;
+  end loop;
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.erase_data_keys (
@@ -2122,6 +2327,18 @@ exception
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.is_permanent (
+  p_user_id uuid
+)
+  RETURNS boolean
+  LANGUAGE sql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  select exists (select 1 from auth.users as u where u.id = p_user_id and not u.is_anonymous)
+$function$;
+
 CREATE OR REPLACE FUNCTION private.is_sealed (
   p_value     text,
   p_min_bytes integer,
@@ -2186,6 +2403,17 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.keep_sensitive_mark()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SET search_path TO ''
+  AS $function$
+begin
+  raise exception using errcode = 'PT403', message = 'forbidden',
+    detail = 'Only the patient takes back that a record is sensitive';
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.key_status()
   RETURNS TABLE (
     key_id         text,
@@ -2211,6 +2439,54 @@ CREATE OR REPLACE FUNCTION private.key_status()
   left join private.data_keys as k on k.key_id = v.key_id and k.key_version = v.key_version
   group by v.key_id, v.key_version
   order by v.key_version, v.key_id
+$function$;
+
+CREATE OR REPLACE FUNCTION private.limit_sign_in_attempts (
+  p_event jsonb
+)
+  RETURNS jsonb
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_limit constant integer := 5;
+  v_window constant interval := interval '300 seconds';
+  v_user constant uuid := (p_event ->> 'user_id')::uuid;
+  v_method constant text := case when p_event ? 'factor_id' then 'mfa' else 'password' end;
+  v_valid constant boolean := (p_event ->> 'valid')::boolean;
+  v_failures integer;
+begin
+  -- The row is made and locked before anything is decided, so that attempts at once are counted one
+  -- after the other.
+  insert into private.sign_in_failures as f (user_id, method, failures, window_started_at)
+  values (v_user, v_method, 0, clock_timestamp())
+  on conflict (user_id, method) do update set
+    failures = case
+      when f.window_started_at > clock_timestamp() - v_window then f.failures else 0
+    end,
+    window_started_at = case
+      when f.window_started_at > clock_timestamp() - v_window then f.window_started_at
+      else clock_timestamp()
+    end
+  returning f.failures into v_failures;
+
+  -- A right password within the refused time counts for nothing, or guessing would go on.
+  if v_failures >= v_limit then
+    return jsonb_build_object(
+      'decision', 'reject',
+      'message', 'Too many failed attempts: try again in five minutes',
+      'should_logout_user', false
+    );
+  end if;
+  if v_valid then
+    delete from private.sign_in_failures as f where f.user_id = v_user and f.method = v_method;
+  else
+    update private.sign_in_failures as f set failures = f.failures + 1
+    where f.user_id = v_user and f.method = v_method;
+  end if;
+  return jsonb_build_object('decision', 'continue');
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.list_emergency_accesses (
@@ -2981,6 +3257,40 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.read_cursor (
+  p_cursor text,
+  p_types  text[]
+)
+  RETURNS jsonb
+  LANGUAGE plpgsql
+  IMMUTABLE
+  SET search_path TO ''
+  AS $function$
+declare
+  v_key jsonb;
+begin
+  if p_cursor is null then
+    return null;
+  end if;
+  v_key := convert_from(decode(p_cursor, 'base64'), 'UTF8')::jsonb;
+  if jsonb_typeof(v_key) <> 'array'
+    or jsonb_array_length(v_key) <> cardinality(p_types)
+    or exists (
+      select 1
+      from unnest(p_types) with ordinality as t (name, position)
+      where not coalesce(pg_input_is_valid(v_key ->> (position - 1)::integer, name), false)
+    )
+  then
+    raise data_exception;
+  end if;
+  return v_key;
+exception
+  when data_exception then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot read p_cursor: pass the cursor of the last row of the page before';
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.read_patient_fields (
   p_patient_ids uuid[]
 )
@@ -3253,6 +3563,40 @@ exception
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.request_doctor_verification (
+  p_license_number text,
+  p_specialty      text,
+  p_organization   text
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_permanent_account();
+begin
+  insert into public.doctors as d (id, license_number, specialty, organization)
+  values (
+    v_caller, btrim(p_license_number), btrim(p_specialty), nullif(btrim(p_organization), '')
+  )
+  on conflict (id) do update set
+    license_number = excluded.license_number,
+    specialty = excluded.specialty,
+    organization = excluded.organization,
+    rejected_reason = null
+  where d.verified_at is null;
+  if not found then
+    raise exception using errcode = 'PT409', message = 'already_answered',
+      detail = 'The account is verified already';
+  end if;
+exception
+  when check_violation or not_null_violation then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'A licence number has 3 to 60 characters, a specialty 2 to 120, an organization 2 to 200';
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.require_clinical_caller()
   RETURNS uuid
   LANGUAGE plpgsql
@@ -3294,6 +3638,38 @@ begin
       detail = 'The key of the patient has changed meanwhile: try again';
   end if;
 end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.require_permanent_account()
+  RETURNS uuid
+  LANGUAGE plpgsql
+  STABLE
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  if not private.is_permanent(v_caller) then
+    raise exception using errcode = 'PT403', message = 'forbidden',
+      detail = 'Anonymous accounts may not do this: add an address first';
+  end if;
+  return v_caller;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.resource_time (
+  p_fhir jsonb
+)
+  RETURNS timestamp WITH time zone
+  LANGUAGE sql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+  select case
+    when pg_input_is_valid(p_fhir #>> '{meta,lastUpdated}', 'timestamptz')
+      then (p_fhir #>> '{meta,lastUpdated}')::timestamptz
+  end
 $function$;
 
 CREATE OR REPLACE FUNCTION private.respond_care_request (
@@ -3805,6 +4181,21 @@ begin
     -- Whoever holds the row either does the same, or closes the chart.
     for no key update skip locked
   ));
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.touch_last_active()
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  update public.profiles set last_active_at = now()
+  where id = v_caller
+    and (last_active_at is null or last_active_at < now() - interval '1 minute');
 end;
 $function$;
 
@@ -4366,6 +4757,52 @@ $function$;
 
 REVOKE ALL ON FUNCTION "public"."review_emergency_access"(uuid, text, text) FROM PUBLIC, "anon", "service_role";
 
+CREATE OR REPLACE FUNCTION public.search_patients (
+  p_query  text    DEFAULT NULL::text,
+  p_limit  integer DEFAULT 20,
+  p_cursor text    DEFAULT NULL::text
+)
+  RETURNS TABLE (
+    id            uuid,
+    first_name    text,
+    last_name     text,
+    date_of_birth date,
+    gender        text,
+    cancer_type   text,
+    cursor        text
+  )
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+#variable_conflict use_column
+declare
+  v_after constant jsonb := private.read_cursor(p_cursor, array['text', 'text', 'uuid']);
+begin
+  perform private.require_live_session();
+  perform private.require_page_size(p_limit);
+  return query
+    select
+      p.id, p.first_name, p.last_name, p.date_of_birth, p.gender, p.cancer_type,
+      private.make_cursor(
+        jsonb_build_array(coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id)
+      )
+    from public.patients as p
+    where (
+        nullif(btrim(p_query), '') is null
+        or coalesce(p.first_name, '') || ' ' || coalesce(p.last_name, '')
+          ilike '%' || private.like_escape(btrim(p_query)) || '%'
+      )
+      and (
+        v_after is null
+        or (coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id)
+          > (v_after ->> 0, v_after ->> 1, (v_after ->> 2)::uuid)
+      )
+    order by coalesce(p.last_name, ''), coalesce(p.first_name, ''), p.id
+    limit p_limit;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION public.verify_audit (
   p_from timestamp with time zone DEFAULT NULL::timestamp WITH time zone,
   p_to   timestamp with time zone DEFAULT NULL::timestamp WITH time zone
@@ -4386,8 +4823,23 @@ $function$;
 
 REVOKE ALL ON FUNCTION "public"."verify_audit"(timestamp WITH time zone, timestamp WITH time zone) FROM PUBLIC, "anon", "service_role";
 
+ALTER TABLE "private"."patient_identifiers"
+  ADD CONSTRAINT "patient_identifiers_pkey" PRIMARY KEY (id);
+
+ALTER TABLE "private"."patient_identifiers"
+  ADD CONSTRAINT "patient_identifiers_system_check" CHECK (((length(system) >= 1) AND (length(system) <= 510)));
+
+ALTER TABLE "private"."patient_identifiers"
+  ADD CONSTRAINT "patient_identifiers_system_key" UNIQUE (patient_id, system);
+
 ALTER TABLE "private"."patient_search_keys"
   ADD CONSTRAINT "patient_search_keys_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE CASCADE;
+
+ALTER TABLE "private"."record_openings"
+  ADD CONSTRAINT "record_openings_record_id_fkey" FOREIGN KEY (record_id) REFERENCES public.medical_records(id) ON DELETE CASCADE;
+
+ALTER TABLE "private"."record_openings"
+  ADD CONSTRAINT "record_openings_viewer_id_fkey" FOREIGN KEY (viewer_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
 ALTER TABLE "private"."record_uploads"
   ADD CONSTRAINT "record_uploads_ciphertext_sha256_check" CHECK (((ciphertext_sha256 ~ '^[0-9a-f]{64}$'::text) AND ((ciphertext_sha256 IS NULL) = (completed_at IS NULL))));
@@ -4399,11 +4851,20 @@ ALTER TABLE "private"."record_uploads"
   ADD CONSTRAINT "record_uploads_file_size_check" CHECK (((file_size >= 1) AND (file_size <= 50000000)));
 
 ALTER TABLE "private"."record_uploads"
+  ADD CONSTRAINT "record_uploads_object_version_check" CHECK (((completed_at IS NULL) = (object_version IS NULL)));
+
+ALTER TABLE "private"."record_uploads"
   ADD CONSTRAINT "record_uploads_outcome_check" CHECK (
 CASE
     WHEN (completed_at IS NULL) THEN (erased_at IS NULL)
     ELSE ((rejected_at IS NULL) AND ((erased_at IS NOT NULL) OR (swept_at IS NULL)))
 END);
+
+ALTER TABLE "private"."record_uploads"
+  ADD CONSTRAINT "record_uploads_patient_id_fkey" FOREIGN KEY (patient_id) REFERENCES public.patients(id) ON DELETE RESTRICT;
+
+ALTER TABLE "private"."sign_in_failures"
+  ADD CONSTRAINT "sign_in_failures_failures_check" CHECK (((failures >= 0) AND (failures <= 5)));
 
 ALTER TABLE "private"."audit_seal_leaves"
   ADD CONSTRAINT "audit_seal_leaves_seal_id_fkey" FOREIGN KEY (seal_id) REFERENCES public.audit_seals(id);
@@ -4445,17 +4906,42 @@ ALTER TABLE "public"."notifications"
   ADD CONSTRAINT "notifications_user_id_fkey" FOREIGN KEY (user_id) REFERENCES public.profiles(id) ON DELETE CASCADE;
 
 ALTER TABLE "public"."patients"
+  ADD CONSTRAINT "patients_diagnosis_date_check" CHECK (((diagnosis_date >= COALESCE(date_of_birth, '1880-01-01'::date)) AND (diagnosis_date <= (CURRENT_DATE + 1))));
+
+ALTER TABLE "public"."patients"
   ADD CONSTRAINT "patients_texts_check"
     CHECK
     (((length(city) <= 100) AND (length(state) <= 100) AND (length(postal_code) <= 20) AND (length(country) <= 100) AND (length(insurance_provider) <= 200) AND
     (length(emergency_contact_name) <= 200) AND (length(emergency_contact_relationship) <= 100) AND (length(cancer_type) <= 200) AND (length(treatment_stage) <= 200) AND
     (length(medical_history) <= 20000)));
 
+ALTER TABLE "public"."profiles"
+  ADD CONSTRAINT "profiles_avatar_path_check" CHECK (((avatar_path ~~ ((id)::text || '/%'::text)) AND (avatar_path !~ '\.\.'::text) AND (length(avatar_path) <= 300)));
+
 CREATE VIEW "private"."notification_templates" AS  SELECT kind,
     locale,
     title,
     body
    FROM ( VALUES ('emergency_access'::text,'en'::text,'Your chart was opened in an emergency'::text,('A doctor has opened your chart in an emergency and said why. Every look into it is in your '::text || 'access log, an administrator will review it, and you may object.'::text)), ('emergency_access'::text,'hi'::text,'आपात स्थिति में आपका चार्ट खोला गया'::text,('एक डॉक्टर ने आपात स्थिति में आपका चार्ट खोला है और कारण बताया है। हर पहुँच आपके एक्सेस लॉग में '::text || 'दर्ज है, एक प्रशासक इसकी समीक्षा करेगा, और आप आपत्ति कर सकते हैं।'::text)), ('emergency_review_due'::text,'en'::text,'An emergency access waits for review'::text,'A doctor has opened a chart in an emergency. Please review whether it was justified.'::text), ('emergency_review_due'::text,'hi'::text,'एक आपातकालीन पहुँच समीक्षा की प्रतीक्षा में है'::text,'एक डॉक्टर ने आपात स्थिति में एक चार्ट खोला है। कृपया समीक्षा करें कि यह उचित था या नहीं।'::text), ('emergency_reviewed'::text,'en'::text,'An emergency access was reviewed'::text,'An administrator has reviewed an emergency access that concerns you. The outcome is with it.'::text), ('emergency_reviewed'::text,'hi'::text,'एक आपातकालीन पहुँच की समीक्षा हुई'::text,'एक प्रशासक ने आपसे जुड़ी एक आपातकालीन पहुँच की समीक्षा की है। परिणाम उसी के साथ है।'::text), ('emergency_objection'::text,'en'::text,'A patient objects to an emergency access'::text,'A patient has objected to an emergency access to their chart. The objection is with it.'::text), ('emergency_objection'::text,'hi'::text,'एक मरीज़ ने आपातकालीन पहुँच पर आपत्ति की'::text,'एक मरीज़ ने अपने चार्ट की आपातकालीन पहुँच पर आपत्ति की है। आपत्ति उसी के साथ है।'::text)) t(kind, locale, title, body);
+
+CREATE VIEW "private"."visible_profiles" WITH (security_barrier=true) AS  SELECT id,
+    role,
+    display_name,
+    avatar_path,
+    bio,
+    is_verified
+   FROM public.profiles p
+  WHERE (( SELECT private.session_is_live() AS session_is_live) AND is_active AND (is_public OR (id = ( SELECT auth.uid() AS uid)) OR (id = ANY (ARRAY( SELECT private.connected_profile_ids() AS connected_profile_ids)))));
+
+CREATE VIEW "public"."public_profiles" WITH (security_invoker=true) AS  SELECT id,
+    role,
+    display_name,
+    avatar_path,
+    bio,
+    is_verified
+   FROM private.visible_profiles v;
+
+REVOKE ALL ON TABLE "public"."public_profiles" FROM "anon", "service_role";
 
 CREATE INDEX audit_events_default_patient_id_occurred_at_id_idx1 ON private.audit_events_default USING btree (patient_id, occurred_at DESC, id DESC)
   WHERE (actor_id <> patient_id);
@@ -4468,8 +4954,12 @@ CREATE UNIQUE INDEX data_keys_one_patient_key ON private.data_keys USING btree (
 
 CREATE INDEX data_keys_subject_id_idx ON private.data_keys USING btree (subject_id, purpose);
 
+CREATE INDEX record_openings_record_id_idx ON private.record_openings USING btree (record_id);
+
 CREATE UNIQUE INDEX record_uploads_one_completed ON private.record_uploads USING btree (record_id)
   WHERE ((completed_at IS NOT NULL) AND (erased_at IS NULL));
+
+CREATE INDEX record_uploads_patient_id_idx ON private.record_uploads USING btree (patient_id);
 
 CREATE INDEX record_uploads_unswept_idx ON private.record_uploads USING btree (expires_at)
   WHERE (((completed_at IS NULL) OR (erased_at IS NOT NULL)) AND (swept_at IS NULL));
@@ -4530,6 +5020,58 @@ CREATE TRIGGER data_keys_note_version_update
   WHEN (((old.key_id <> new.key_id) OR (old.key_version <> new.key_version)))
   EXECUTE FUNCTION private.note_key_version();
 
+CREATE TRIGGER patient_identifiers_audit_delete AFTER DELETE ON private.patient_identifiers
+  REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'patient_identifier',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER patient_identifiers_audit_insert AFTER INSERT ON private.patient_identifiers
+  REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'patient_identifier',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER patient_identifiers_audit_update AFTER UPDATE ON private.patient_identifiers
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'patient_identifier',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER record_uploads_audit_delete AFTER DELETE ON private.record_uploads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'record_upload',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER record_uploads_audit_insert AFTER INSERT ON private.record_uploads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'record_upload',
+  'id',
+  'patient_id',
+  ''
+);
+
+CREATE TRIGGER record_uploads_audit_update AFTER UPDATE ON private.record_uploads
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
+  'record_upload',
+  'id',
+  'patient_id',
+  ''
+);
+
+ALTER TABLE "public"."audit_events"
+  ENABLE ALWAYS TRIGGER "audit_events_append_only";
+
+ALTER TABLE "public"."audit_events"
+  ENABLE ALWAYS TRIGGER "audit_events_no_truncate";
+
 CREATE TRIGGER audit_seals_append_only
   BEFORE DELETE OR UPDATE ON public.audit_seals
   FOR EACH ROW
@@ -4545,6 +5087,12 @@ CREATE TRIGGER audit_seals_no_truncate
 
 ALTER TABLE "public"."audit_seals"
   ENABLE ALWAYS TRIGGER "audit_seals_no_truncate";
+
+CREATE TRIGGER chart_sessions_audit_close
+  AFTER UPDATE OF closed_at ON public.chart_sessions
+  FOR EACH ROW
+  WHEN (((old.closed_at IS NULL) AND (new.closed_at IS NOT NULL)))
+  EXECUTE FUNCTION private.audit_chart_close();
 
 CREATE TRIGGER medical_record_contents_audit_delete AFTER DELETE ON public.medical_record_contents
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION private.audit_rows (
@@ -4569,6 +5117,12 @@ CREATE TRIGGER medical_record_contents_audit_update AFTER UPDATE ON public.medic
   'patient_id',
   'fhir,description'
 );
+
+CREATE TRIGGER medical_records_keep_sensitive_mark
+  BEFORE UPDATE OF sensitivity ON public.medical_records
+  FOR EACH ROW
+  WHEN (((old.sensitivity = 'sensitive'::text) AND (new.sensitivity = 'normal'::text) AND (auth.uid() IS NOT NULL) AND (auth.uid() <> old.patient_id)))
+  EXECUTE FUNCTION private.keep_sensitive_mark();
 
 CREATE TRIGGER notifications_set_updated_at
   BEFORE UPDATE ON public.notifications
@@ -4597,6 +5151,11 @@ CREATE TRIGGER patients_audit_update AFTER UPDATE ON public.patients
   'phone,address,insurance_policy_number,emergency_contact_phone'
 );
 
+CREATE POLICY "account_grants_select_authenticated" ON "public"."account_grants"
+  FOR SELECT
+  TO "authenticated"
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((user_id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
+
 CREATE POLICY "audit_seals_select_authenticated" ON "public"."audit_seals"
   FOR SELECT
   TO "authenticated"
@@ -4623,6 +5182,11 @@ CREATE POLICY "chart_sessions_select_authenticated" ON "public"."chart_sessions"
   FOR SELECT
   TO "authenticated"
   USING (((patient_id = ( SELECT auth.uid() AS uid)) OR (viewer_id = ( SELECT auth.uid() AS uid))));
+
+CREATE POLICY "doctors_select_authenticated" ON "public"."doctors"
+  FOR SELECT
+  TO "authenticated"
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
 
 CREATE POLICY "medical_record_contents_insert_authenticated_only" ON "public"."medical_record_contents"
   AS RESTRICTIVE
@@ -4753,6 +5317,41 @@ CREATE POLICY "patients_update_authenticated" ON "public"."patients"
   USING ((id = ( SELECT auth.uid() AS uid)))
   WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
+CREATE POLICY "profiles_select_authenticated" ON "public"."profiles"
+  FOR SELECT
+  TO "authenticated"
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND ((id = ( SELECT auth.uid() AS uid)) OR ( SELECT private.is_admin() AS is_admin))));
+
+CREATE POLICY "profiles_update_authenticated" ON "public"."profiles"
+  FOR UPDATE
+  TO "authenticated"
+  USING ((( SELECT private.session_is_live() AS session_is_live) AND (id = ( SELECT auth.uid() AS uid))))
+  WITH CHECK ((( SELECT private.session_is_live() AS session_is_live) AND (id = ( SELECT auth.uid() AS uid))));
+
+CREATE POLICY "avatars_delete_authenticated" ON "storage"."objects"
+  FOR DELETE
+  TO "authenticated"
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+
+CREATE POLICY "avatars_insert_authenticated" ON "storage"."objects"
+  FOR INSERT
+  TO "authenticated"
+  WITH
+    CHECK
+    (((bucket_id = 'avatars'::text) AND ((( SELECT auth.jwt() AS jwt) ->> 'is_anonymous'::text) IS DISTINCT FROM 'true'::text) AND ((storage.foldername(name))[1] = (( SELECT
+    auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+
+CREATE POLICY "avatars_select_authenticated" ON "storage"."objects"
+  FOR SELECT
+  TO "authenticated"
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+
+CREATE POLICY "avatars_update_authenticated" ON "storage"."objects"
+  FOR UPDATE
+  TO "authenticated"
+  USING (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)))
+  WITH CHECK (((bucket_id = 'avatars'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ( SELECT private.session_is_live() AS session_is_live)));
+
 CREATE POLICY "medical_records_delete_anon_only" ON "storage"."objects"
   AS RESTRICTIVE
   FOR DELETE
@@ -4827,6 +5426,8 @@ COMMENT ON COLUMN "private"."data_keys"."subject_id" IS 'What it belongs to: the
 
 COMMENT ON COLUMN "private"."data_keys"."wrapped_key" IS 'Nonce (12 bytes), ciphertext and tag; null when erased.';
 
+COMMENT ON COLUMN "private"."patient_identifiers"."system" IS 'The source system, for the identifier that belongs to it; followed by " Patient", for the id of the resource itself.';
+
 COMMENT ON COLUMN "private"."patient_search_keys"."digest" IS 'HMAC-SHA-256 of the field''s name and the normalised value.';
 
 COMMENT ON COLUMN "private"."patient_search_keys"."field" IS 'phone: the number with its country, absent when it was given without; phone_national: the number within its country; insurance_policy_number: letters and digits.';
@@ -4840,6 +5441,8 @@ COMMENT ON COLUMN "private"."record_uploads"."erased_at" IS 'When the completed 
 COMMENT ON COLUMN "private"."record_uploads"."file_sha256" IS 'SHA-256 before encryption, hexadecimal.';
 
 COMMENT ON COLUMN "private"."record_uploads"."file_size" IS 'Bytes before encryption.';
+
+COMMENT ON COLUMN "private"."record_uploads"."object_version" IS 'storage.objects.version of the bytes that were checked; no other ones are handed out.';
 
 COMMENT ON COLUMN "private"."record_uploads"."swept_at" IS 'When what may have been uploaded was removed, because nothing came of it or it was erased. Null: not yet, or kept.';
 
@@ -4928,6 +5531,8 @@ COMMENT ON FUNCTION "private"."added_record_ids"() IS 'Records that the caller, 
 COMMENT ON FUNCTION "private"."audit_canonical"(bigint, timestamp
   with time zone, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text, text, xid8) IS 'An audit row as the text that is hashed: a JSON array of the name of this form and all columns, occurred_at in microseconds since 1970 UTC, old and new values as jsonb writes itself.';
 
+COMMENT ON FUNCTION "private"."audit_chart_close"() IS 'Trigger: logs the closing of a chart, whoever closes it: its viewer, the end of care, a new opening, the closing of an account. That it runs out is in its expires_at.';
+
 COMMENT ON FUNCTION "private"."audit_head"() IS 'The newest seal, which stands for all before it, with its canonical form; no row before the first.';
 
 COMMENT ON FUNCTION "private"."audit_leaf"(bigint, timestamp
@@ -4961,6 +5566,8 @@ COMMENT ON FUNCTION "private"."chart_grounds"(uuid) IS 'Open charts of a viewer 
 COMMENT ON FUNCTION "private"."chart_idles_at"(public.chart_sessions) IS 'When an opening of a chart ends for want of use: automatic logoff, 45 CFR 164.312(a)(2)(iii).';
 
 COMMENT ON FUNCTION "private"."chart_is_open"(public.chart_sessions) IS 'Whether an opening of a chart is neither closed nor over, nor idle. No ground by itself.';
+
+COMMENT ON FUNCTION "private"."chart_patient_ids"(text) IS 'Patients whose chart the caller has open and may read in `p_scope`: all of a doctor''s, and a caregiver''s where the patient gave that scope.';
 
 COMMENT ON FUNCTION "private"."check_audit"(timestamp with time zone, timestamp with time zone) IS 'Checks the seals made in an interval, half-open, and that no event of it was slipped in; null is no bound. Computes every leaf, root and link anew. Answers the number of sealed events checked, and the first that is wrong, with its seal and the reason. For the owner of the database; administrators call public.verify_audit.';
 
@@ -5000,9 +5607,13 @@ COMMENT ON FUNCTION "private"."find_unsealed_event"(timestamp with time zone, ti
 
 COMMENT ON FUNCTION "private"."import_records"(uuid, text, jsonb, jsonb) IS 'Writes the resources of a FHIR bundle as records of a patient, for the patient or a doctor with the chart open, in one statement. p_rows: array of {source_id, source_url, record_type, title, record_date, sensitivity, fhir}; p_patient: registry fields of the bundle''s Patient, phone and address sealed, with the search_keys of the phone, and its ids, or null. Returns for each row imported, updated, unchanged, or kept: it differs, but is newer than what comes, or another than the doctor who imports added it. A caller without the right on the patient is refused by one row with the outcome not_found, so that the refusal is logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT422 wrong_patient.';
 
+COMMENT ON FUNCTION "private"."is_permanent"(uuid) IS 'Whether an account has an address or another way to be signed in to again; anonymous ones have not, and take no part in care and sharing.';
+
 COMMENT ON FUNCTION "private"."is_sealed"(text, integer, integer) IS 'Whether a text is a field sealed by a function, v1.<data key>.<base64 of nonce, ciphertext, tag>, whose plaintext has so many bytes; true for null. For check constraints: no plaintext has this form.';
 
 COMMENT ON FUNCTION "private"."keep_patient_key"(uuid, uuid, text, integer, text) IS 'Keeps the first key for a patient''s fields, wrapped, in hexadecimal, unless there is one. Returns the one that is kept.';
+
+COMMENT ON FUNCTION "private"."keep_sensitive_mark"() IS 'Trigger: refuses that somebody but the patient makes a sensitive record a normal one. Errors: PT403 forbidden.';
 
 COMMENT ON FUNCTION "private"."key_status"() IS 'Versions of the key-encryption key that were ever used, with the number of data keys that each wraps now, by purpose, and of those that were erased while under it.';
 
@@ -5042,6 +5653,8 @@ COMMENT ON FUNCTION "private"."open_chart_purpose"(uuid) IS 'Purpose of the char
 
 COMMENT ON FUNCTION "private"."open_medical_record"(uuid) IS 'Body of public.open_medical_record.';
 
+COMMENT ON FUNCTION "private"."opened_record_ids"() IS 'Records that are shared with the caller now, and that they have opened by that share within 60 minutes, in an earlier transaction.';
+
 COMMENT ON FUNCTION "private"."patient_key"(uuid) IS 'The key under which a patient''s fields are sealed now, wrapped, in hexadecimal; no row before the first. For definer functions only.';
 
 COMMENT ON FUNCTION "private"."patient_keys"(uuid[]) IS 'Every key that patients'' fields have been sealed under, wrapped: for each patient that has one an array of {data_key_id, key_id, key_version, wrapped_key}, the last null when erased. For definer functions only.';
@@ -5049,6 +5662,8 @@ COMMENT ON FUNCTION "private"."patient_keys"(uuid[]) IS 'Every key that patients
 COMMENT ON FUNCTION "private"."pending_record_upload"(uuid, uuid) IS 'The completed announcement of a record, or its newest open one, or the one of an id, with what Storage has there; object_version is null while nothing has arrived in time. Errors: PT401 unauthenticated, PT404 not_found, PT409 upload_missing.';
 
 COMMENT ON FUNCTION "private"."reachable_patient_ids"() IS 'Patients of whom the caller may perhaps see a record: oneself, those whose chart was opened, those who share one; none without the token that private.may_see_clinical_rows asks for. No ground by itself: it lets the planner find the rows that the grounds then decide on.';
+
+COMMENT ON FUNCTION "private"."read_cursor"(text, text[]) IS 'Reads a cursor back as an array whose parts can be cast to `p_types`, none of them null; null for null. Errors: PT400 invalid_request.';
 
 COMMENT ON FUNCTION "private"."read_patient_fields"(uuid[]) IS 'Sealed fields and wrapped keys of those of the patients whom the caller may see; each but the caller leaves an audit row. Errors: PT401 unauthenticated.';
 
@@ -5065,6 +5680,10 @@ COMMENT ON FUNCTION "private"."reject_record_upload"(uuid) IS 'Closes an upload 
 COMMENT ON FUNCTION "private"."require_clinical_caller"() IS 'The caller''s id, if their token may carry a clinical right. Whoever lets somebody else in, as the patient, passes here: a token that may not see must not appoint who may. For definer functions only. Errors: PT401 unauthenticated, PT403 mfa_required.';
 
 COMMENT ON FUNCTION "private"."require_patient_key"(uuid, text[]) IS 'Refuses a value that is not sealed under the patient''s key of now: nobody could read it. Nulls pass. For definer functions only. Errors: PT503 unavailable.';
+
+COMMENT ON FUNCTION "private"."require_permanent_account"() IS 'The caller''s id. Errors: PT401 unauthenticated, PT403 forbidden for anonymous accounts.';
+
+COMMENT ON FUNCTION "private"."resource_time"(jsonb) IS 'When the source system last changed a FHIR resource; null when it does not say.';
 
 COMMENT ON FUNCTION "private"."review_emergency_access"(uuid, text, text) IS 'Body of public.review_emergency_access.';
 
@@ -5084,6 +5703,8 @@ COMMENT ON FUNCTION "private"."store_rewrapped_keys"(text, integer, jsonb) IS 'T
 
 COMMENT ON FUNCTION "private"."touch_chart"(uuid) IS 'Notes that the caller uses the chart they have open of a patient; written at most once a minute, and never waited for. The audit functions call it, so that whatever is logged counts as use.';
 
+COMMENT ON FUNCTION "private"."touch_last_active"() IS 'Body of public.touch_last_active.';
+
 COMMENT ON FUNCTION "private"."verified_doctor"(uuid) IS 'An account, in one row, if it is a verified clinician''s and not locked. For definer functions only.';
 
 COMMENT ON FUNCTION "private"."verify_audit"(timestamp with time zone, timestamp with time zone) IS 'Body of public.verify_audit.';
@@ -5102,6 +5723,8 @@ COMMENT ON FUNCTION "public"."audit_search"(uuid, uuid, text, text, uuid, text, 
 
 COMMENT ON FUNCTION "public"."break_glass"(uuid, text) IS 'Opens the chart of a patient who is not in the caller''s care for 30 minutes, for a verified doctor with aal2 in an emergency; p_reason has 20 to 1,000 characters, and the patient reads it. The patient and every administrator are notified at once, an administrator reviews the access, and until then the doctor has no other. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden (anonymous account), not_verified or mfa_required, PT404 not_found, PT409 review_pending, or already_in_care for a patient whose chart open_chart opens.';
 
+COMMENT ON FUNCTION "public"."close_chart"(uuid) IS 'The viewer closes a chart before its time; closing a closed one changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
+
 COMMENT ON FUNCTION "public"."list_emergency_accesses"(integer, text) IS 'Administrators: every emergency access, those that wait for a review first, then newest first: whose chart, by whom, the reason given, until when, how many logged actions were done under it (actions), objection and review. Nothing of the chart itself. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden.';
 
 COMMENT ON FUNCTION "public"."mark_all_notifications_read"() IS 'Marks all of the caller''s unread notifications as read and answers how many there were. Errors: PT401 unauthenticated.';
@@ -5118,11 +5741,17 @@ COMMENT ON FUNCTION "public"."open_medical_record"(uuid) IS 'Opens one record: f
 
 COMMENT ON FUNCTION "public"."request_care"(uuid, text, text[]) IS 'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 not_verified, forbidden or mfa_required (a clinician, for themselves), PT404 not_found, PT409 already_requested.';
 
+COMMENT ON FUNCTION "public"."request_doctor_verification"(text, text, text) IS 'Asks to be verified as a clinician; asking again replaces a request that is open or was refused. Changes no right until an administrator decides. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden for anonymous accounts, PT409 already_answered when verified already.';
+
 COMMENT ON FUNCTION "public"."respond_care_request"(uuid, boolean, text[]) IS 'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician accepts for themselves), PT404 not_found, PT409 already_answered.';
 
 COMMENT ON FUNCTION "public"."review_emergency_access"(uuid, text, text) IS 'Administrators: decides once whether an emergency access was justified or unjustified, with a note of 1 to 1,000 characters that doctor and patient read; both are notified. An unjustified one that is still open closes at once; withdrawing the verification is a decision of its own. Not for its own doctor or patient. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found, PT409 already_reviewed.';
 
+COMMENT ON FUNCTION "public"."search_patients"(text, integer, text) IS 'Patients whose registry row the caller may see, by name, in order of name. Policies decide the rows, so a name that the caller may not see is as absent. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+
 COMMENT ON FUNCTION "public"."set_care_scopes"(uuid, text[]) IS 'The patient widens or narrows what an active caregiver may see; it bites on the next statement. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician, for themselves), PT404 not_found.';
+
+COMMENT ON FUNCTION "public"."touch_last_active"() IS 'Stamps the caller''s last_active_at; written at most once a minute. Errors: PT401 unauthenticated.';
 
 COMMENT ON FUNCTION "public"."verify_audit"(timestamp with time zone, timestamp with time zone) IS 'Computes the sealed audit trail anew: the seals made from p_from until before p_to (null: no bound), every leaf, root and link of them, and that no event was slipped in. Answers ok, the number of events checked, and the first bad one with its seal and the reason. For administrators; writes an audit row. Errors: PT401 unauthenticated, PT403 forbidden.';
 
@@ -5138,9 +5767,13 @@ COMMENT ON TABLE "private"."key_versions" IS 'Versions of the key-encryption key
 
 COMMENT ON TABLE "private"."patient_search_keys" IS 'Blind index: keyed digests by which a patient is found by phone or policy number. PHI only to who has the key of the digests, which is in the environment of functions.';
 
+COMMENT ON TABLE "private"."record_openings" IS 'When somebody last opened a record that is shared with them, which the audit trail says for good. PHI. Opens its contents to them for 60 minutes, while the share is live.';
+
 COMMENT ON TABLE "public"."audit_seals" IS 'One row a closed stretch of the audit trail. Not PHI: hashes, counts and times.';
 
 COMMENT ON TABLE "public"."chart_sessions" IS 'One opening of one patient''s chart by one viewer: the right to read, for at most 60 minutes, and the record that it was used. PHI: who looked at whom, when and why. Open means closed_at null, expires_at in the future and last_used_at within 15 minutes; no job closes it.';
+
+COMMENT ON TABLE "public"."medical_record_contents" IS 'What a record says: at most one row a record. PHI. Apart from medical_records, because whom a record is shared with may list it, but reads its contents only after open_medical_record.';
 
 COMMENT ON TABLE "public"."notifications" IS 'One thing that one account is told. Personal data; the words carry no health data, so that they may leave the app, and what it is about is named by ids.';
 
@@ -5151,6 +5784,10 @@ COMMENT ON TYPE "public"."opened_chart" IS 'Answer of open_chart and break_glass
 COMMENT ON TYPE "public"."opened_record" IS 'Answer of open_medical_record: the record, or the error that refuses it (code to hint); the other members are null.';
 
 COMMENT ON VIEW "private"."notification_templates" IS 'The words of every kind of notification by language (BCP 47). Each kind has English; no text says anything of somebody''s health, nor a name.';
+
+COMMENT ON VIEW "private"."visible_profiles" IS 'The rows and columns of profiles that the caller may see of others. Runs with its owner''s rights on purpose: the policies of profiles show a caller only their own row, in full.';
+
+COMMENT ON VIEW "public"."public_profiles" IS 'Public faces of accounts that are public, or connected with the caller by care or a share. Not PHI by itself.';
 
 REVOKE ALL ON FUNCTION "private"."access_decision"(uuid, uuid, uuid, text) FROM PUBLIC;
 
@@ -5173,6 +5810,8 @@ GRANT EXECUTE ON FUNCTION "private"."added_record_ids"() TO "authenticated";
 REVOKE ALL
   ON FUNCTION "private"."audit_canonical"(bigint, timestamp WITH time zone, uuid, text, uuid, text, text, uuid, uuid, text, jsonb, jsonb, inet, text, text, xid8)
   FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."audit_chart_close"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."audit_head"() FROM PUBLIC;
 
@@ -5220,6 +5859,10 @@ REVOKE ALL ON FUNCTION "private"."chart_idles_at"(public.chart_sessions) FROM PU
 
 REVOKE ALL ON FUNCTION "private"."chart_is_open"(public.chart_sessions) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."chart_patient_ids"(text) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."chart_patient_ids"(text) TO "authenticated";
+
 REVOKE ALL ON FUNCTION "private"."check_audit"(timestamp WITH time zone, timestamp WITH time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."check_audit_seal"(bigint) FROM PUBLIC;
@@ -5245,6 +5888,10 @@ GRANT EXECUTE ON FUNCTION "private"."disclose_patient_fields"(uuid[]) TO "authen
 REVOKE ALL ON FUNCTION "private"."disclose_record_descriptions"(uuid[]) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."disclose_record_descriptions"(uuid[]) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."ended_record_uploads"(integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."ended_record_uploads"(integer) TO "records_worker";
 
 REVOKE ALL ON FUNCTION "private"."erase_data_keys"(text, uuid) FROM PUBLIC;
 
@@ -5274,6 +5921,8 @@ GRANT EXECUTE ON FUNCTION "private"."find_patients"(jsonb) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."find_unsealed_event"(timestamp WITH time zone, timestamp WITH time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."is_permanent"(uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION "private"."is_sealed"(text, integer, integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."is_sealed"(text, integer, integer) TO "authenticated";
@@ -5281,6 +5930,8 @@ GRANT EXECUTE ON FUNCTION "private"."is_sealed"(text, integer, integer) TO "auth
 REVOKE ALL ON FUNCTION "private"."keep_patient_key"(uuid, uuid, text, integer, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."keep_patient_key"(uuid, uuid, text, integer, text) TO "identity_worker";
+
+REVOKE ALL ON FUNCTION "private"."keep_sensitive_mark"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."key_status"() FROM PUBLIC;
 
@@ -5318,6 +5969,10 @@ GRANT EXECUTE ON FUNCTION "private"."my_access_log"(integer, timestamp WITH time
 
 REVOKE ALL ON FUNCTION "private"."note_key_version"() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."note_uploads_swept"(uuid[]) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."note_uploads_swept"(uuid[]) TO "records_worker";
+
 REVOKE ALL ON FUNCTION "private"."notify"(uuid, text, jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."notify_administrators"(text, jsonb) FROM PUBLIC;
@@ -5336,6 +5991,10 @@ REVOKE ALL ON FUNCTION "private"."open_medical_record"(uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."open_medical_record"(uuid) TO "authenticated";
 
+REVOKE ALL ON FUNCTION "private"."opened_record_ids"() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."opened_record_ids"() TO "authenticated";
+
 REVOKE ALL ON FUNCTION "private"."patient_key"(uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."patient_keys"(uuid[]) FROM PUBLIC;
@@ -5343,6 +6002,10 @@ REVOKE ALL ON FUNCTION "private"."patient_keys"(uuid[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "private"."pending_record_upload"(uuid, uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."pending_record_upload"(uuid, uuid) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "private"."read_cursor"(text, text[]) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."read_cursor"(text, text[]) TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."read_patient_fields"(uuid[]) FROM PUBLIC;
 
@@ -5360,9 +6023,17 @@ GRANT EXECUTE ON FUNCTION "private"."record_file_key"(uuid, text) TO "records_wo
 
 REVOKE ALL ON FUNCTION "private"."refuse"(text, text, uuid, uuid, text, text, text, text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."reject_record_upload"(uuid) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."reject_record_upload"(uuid) TO "records_worker";
+
 REVOKE ALL ON FUNCTION "private"."require_clinical_caller"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."require_patient_key"(uuid, text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."require_permanent_account"() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."resource_time"(jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."review_emergency_access"(uuid, text, text) FROM PUBLIC;
 
@@ -5387,6 +6058,10 @@ REVOKE ALL ON FUNCTION "private"."store_rewrapped_keys"(text, integer, jsonb) FR
 GRANT EXECUTE ON FUNCTION "private"."store_rewrapped_keys"(text, integer, jsonb) TO "keys_worker";
 
 REVOKE ALL ON FUNCTION "private"."touch_chart"(uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."touch_last_active"() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."touch_last_active"() TO "authenticated";
 
 REVOKE ALL ON FUNCTION "private"."verified_doctor"(uuid) FROM PUBLIC;
 
@@ -5501,6 +6176,16 @@ GRANT SELECT ON TABLE "public"."notifications" TO "authenticated";
 REVOKE ALL ON TABLE "public"."notifications" FROM "postgres";
 
 GRANT DELETE, INSERT, MAINTAIN, REFERENCES, SELECT, TRIGGER, TRUNCATE, UPDATE ON TABLE "public"."notifications" TO "postgres";
+
+GRANT SELECT ON TABLE "private"."visible_profiles" TO "authenticated";
+
+REVOKE ALL ON TABLE "public"."public_profiles" FROM "authenticated";
+
+GRANT SELECT ON TABLE "public"."public_profiles" TO "authenticated";
+
+REVOKE ALL ON TABLE "public"."public_profiles" FROM "postgres";
+
+GRANT DELETE, INSERT, MAINTAIN, REFERENCES, SELECT, TRIGGER, TRUNCATE, UPDATE ON TABLE "public"."public_profiles" TO "postgres";
 
 ALTER TABLE "public"."audit_events"
   ADD COLUMN "leaf_hash" bytea GENERATED ALWAYS AS
