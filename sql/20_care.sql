@@ -534,7 +534,7 @@ begin
     -- The lock on the relationship keeps it from ending between this check and the new chart.
     perform 1 from public.care_relationships as r
       where r.patient_id = p_patient_id and r.member_id = v_caller and r.kind = v_kind
-        and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
+        and private.care_is_active(r)
       for update;
     if not found then
       v_code := 'not_found';

@@ -62,7 +62,7 @@ begin
     elsif exists (
       select 1 from public.care_relationships as r
       where r.patient_id = p_patient_id and r.member_id = v_caller and r.kind = 'doctor'
-        and r.status = 'active' and (r.ends_at is null or r.ends_at > now())
+        and private.care_is_active(r)
     ) then
       -- Who has the patient's consent needs no emergency, and none should wait for a review.
       v_code := 'already_in_care';

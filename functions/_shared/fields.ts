@@ -5,6 +5,7 @@
 // and back, which takes longer than the work itself.
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto";
+import { dataKeyContext } from "./data_keys.ts";
 import { KEY_BYTES, type KeyRing } from "./key_ring.ts";
 
 /** Columns that hold sealed texts. */
@@ -150,7 +151,7 @@ export function createFieldVault(
 
 /** What a patient's data key is wrapped for. */
 export function keyContext(dataKeyId: string, patientId: string): string {
-  return `patient_fields:${dataKeyId}:${patientId}`;
+  return dataKeyContext({ id: dataKeyId, purpose: "patient_fields", subject_id: patientId });
 }
 
 function boundTo({ column, row_id }: Place): Uint8Array<ArrayBuffer> {
