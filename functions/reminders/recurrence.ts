@@ -1,0 +1,384 @@
+// When a reminder is due: a rule of RFC 5545 on wall-clock time, and the instants that it means in a
+// time zone. Recurrence itself is the library's (rrule-temporal, on Temporal).
+
+import { RRuleTemporal } from "rrule-temporal";
+import { Temporal } from "temporal-polyfill";
+import { readRuleText, RuleError, type RuleText } from "./rrule_text.ts";
+
+/** Most occurrences of one local day. */
+export const MAX_PER_DAY = 96;
+/** Most dates in each of RDATE and EXDATE. */
+export const MAX_DATES = 100;
+
+/** Days from the first occurrence in which the busiest one is looked for: a leap year and a month. */
+const CHECKED_DAYS = 397;
+/** Days that the doses of a day are averaged over: three cycles of 21 days on and 7 off. */
+const AVERAGED_DAYS = 84;
+/**
+ * Periods without an occurrence after which a rule counts as having no more, and all the periods that
+ * a rule with COUNT may take.
+ */
+const MAX_PERIODS = 10_000;
+const MAX_COUNTED_PERIODS = 100_000;
+/** Beyond it nobody plans; a rule of every thousandth year ends here. */
+const LAST_YEAR = 2199;
+const LAST_MS = Date.UTC(LAST_YEAR + 1, 0, 1);
+const DAY_MS = 86_400_000;
+const LONGEST_STRETCH_DAYS = 64;
+
+/** Names of the IANA database; abbreviations and offsets are no zones. As private.is_timezone. */
+const ZONE_NAME = /^(UTC|[A-Z][A-Za-z_+-]+(\/[A-Za-z0-9_+-]+)+)$/;
+const LOCAL_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/;
+
+/** Wall-clock times without zone are written `2026-03-08T02:30:00`. */
+export interface Schedule {
+  /** The value of RRULE; null: once, and at each RDATE. */
+  rrule: string | null;
+  /** DTSTART. */
+  starts_at_local: string;
+  /** IANA zone. */
+  timezone: string;
+  rdate: string[];
+  exdate: string[];
+  /** Days with and days without, in turn from the day of starts_at_local; null: every day. */
+  cycle: { days_on: number; days_off: number } | null;
+  /** By how much the whole plan is moved, on the wall clock. */
+  shift_minutes: number;
+}
+
+/** One time at which a reminder is due. */
+export interface Occurrence {
+  /** UTC, ISO 8601 with `Z`. */
+  due_at: string;
+  /** What the wall clock shows at that instant. */
+  local: string;
+  /** For example `+05:30`. */
+  offset: string;
+}
+
+/** A schedule that was found good. */
+export interface Recurrence {
+  /** The rule as it is stored; null when there is none. */
+  rrule: string | null;
+  /**
+   * The next occurrences after an instant, in order.
+   *
+   * @param after ISO 8601 with offset; itself left out.
+   */
+  next(after: string, count: number): Occurrence[];
+  /** Occurrences a day on the average of the 84 days after an instant, breaks included. */
+  perDay(after: string): number;
+}
+
+/**
+ * Reads a schedule.
+ *
+ * The rule speaks of the wall clock, all of it: also "every 6 hours" is at the same four times of each
+ * day, on the day of a change of clocks, too. A rule without a zone yields wall-clock times, and each
+ * becomes an instant so:
+ *
+ * - A time in a gap (the hour that the clocks leave out) is taken with the offset before the change,
+ *   as RFC 5545, section 3.3.5, has it: 02:30 comes at 03:30. Nothing is skipped, though section
+ *   3.3.10 would let a rule skip it.
+ * - A time in an overlap (the hour that comes twice) is its first occurrence; the second has none.
+ * - Two times that come to one instant, 02:30 and 03:30 on that day, are one occurrence.
+ *
+ * DTSTART is an occurrence when the rule yields it; what it does not yield, RDATE can add. EXDATE takes
+ * away by instant. With a cycle, days are counted from DTSTART's; COUNT counts what the rule yields,
+ * before EXDATE and cycle take away. UNTIL is an instant and included.
+ *
+ * @throws {RuleError} When the schedule is malformed, yields nothing, or yields more than 96
+ * occurrences on some local day within 397 days of its first.
+ */
+export function readSchedule(schedule: Schedule): Recurrence {
+  const plan = readPlan(schedule);
+  checkDays(plan);
+  return toRecurrence(plan);
+}
+
+/**
+ * Reads a schedule that `readSchedule` has found good before, and was stored, without the checks that
+ * have to look at a year of it.
+ *
+ * @throws {RuleError} When it is malformed all the same.
+ */
+export function reopenSchedule(schedule: Schedule): Recurrence {
+  return toRecurrence(readPlan(schedule));
+}
+
+function toRecurrence(plan: Plan): Recurrence {
+  return {
+    rrule: plan.rule?.canonical ?? null,
+    next: (after, count) => take(occurrences(plan, Temporal.Instant.from(after)), count),
+    perDay: (after) => {
+      const from = Temporal.Instant.from(after);
+      const end = from.add({ hours: 24 * AVERAGED_DAYS }).toString();
+      let count = 0;
+      for (const { due_at } of occurrences(plan, from)) {
+        if (Date.parse(due_at) >= Date.parse(end)) break;
+        count++;
+      }
+      return count / AVERAGED_DAYS;
+    },
+  };
+}
+
+/** A schedule, parsed. Times of day are carried as UTC, where no hour is missing or comes twice. */
+interface Plan {
+  rule: RuleText | null;
+  library: RRuleTemporal | null;
+  /** All that a rule with COUNT yields, which can only be counted from its start; else null. */
+  counted: Temporal.PlainDateTime[] | null;
+  start: Temporal.PlainDateTime;
+  timezone: string;
+  rdate: Temporal.PlainDateTime[];
+  /** Instants in milliseconds. */
+  exdate: Set<number>;
+  until: number;
+  cycle: Schedule["cycle"];
+  shift_minutes: number;
+}
+
+function readPlan(schedule: Schedule): Plan {
+  const { timezone, cycle, shift_minutes } = schedule;
+  if (!isZone(timezone)) {
+    throw new RuleError("The zone is a name of the IANA database", 0, "timezone");
+  }
+  const start = readLocal(schedule.starts_at_local, "starts_at_local");
+  const rule = schedule.rrule === null ? null : readRuleText(schedule.rrule);
+  const library = rule && expand(rule, start);
+  return {
+    rule,
+    library,
+    counted: rule?.count != null ? countOut(library!) : null,
+    start,
+    timezone,
+    rdate: readDates(schedule.rdate, "rdate").sort(Temporal.PlainDateTime.compare),
+    exdate: new Set(
+      readDates(schedule.exdate, "exdate").map((local) =>
+        local.toZonedDateTime(timezone).epochMilliseconds
+      ),
+    ),
+    until: rule?.until ? Date.parse(rule.until) : Infinity,
+    cycle,
+    shift_minutes,
+  };
+}
+
+function expand(rule: RuleText, start: Temporal.PlainDateTime): RRuleTemporal {
+  try {
+    return new RRuleTemporal({
+      rruleString: rule.text,
+      dtstart: start.toZonedDateTime("UTC"),
+      strict: true,
+      cache: false,
+      maxIterations: rule.count === null ? MAX_PERIODS : MAX_COUNTED_PERIODS,
+    });
+  } catch {
+    throw new RuleError("The parts of the rule do not go together");
+  }
+}
+
+function countOut(library: RRuleTemporal): Temporal.PlainDateTime[] {
+  const all: Temporal.PlainDateTime[] = [];
+  try {
+    library.all((date) => {
+      all.push(toLocal(date));
+      return date.year <= LAST_YEAR;
+    });
+  } catch {
+    if (all.length > 0) {
+      throw new RuleError("Counting what the rule yields takes too many periods");
+    }
+  }
+  return all;
+}
+
+function isZone(name: string): boolean {
+  if (!ZONE_NAME.test(name)) return false;
+  try {
+    Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readLocal(text: string, field: string): Temporal.PlainDateTime {
+  try {
+    if (!LOCAL_TIME.test(text)) throw new RangeError();
+    const local = Temporal.PlainDateTime.from(text, { overflow: "reject" });
+    if (local.year < 1970 || local.year > LAST_YEAR) throw new RangeError();
+    return local;
+  } catch {
+    throw new RuleError(
+      `A local time has the form 2026-03-08T02:30:00, of a year 1970 to ${LAST_YEAR}`,
+      0,
+      field,
+    );
+  }
+}
+
+function readDates(texts: string[], field: string): Temporal.PlainDateTime[] {
+  if (texts.length > MAX_DATES) throw new RuleError(`At most ${MAX_DATES} dates`, 0, field);
+  return texts.map((text, index) => readLocal(text, `${field}.${index}`));
+}
+
+/** Refuses a plan that yields nothing, or too much on some day. */
+function checkDays(plan: Plan): void {
+  const { library, counted, start, rdate, cycle, exdate, until, timezone } = plan;
+  const counts = new Map<string, number>();
+  let busiest = 0;
+  let yields = false;
+  let end: Temporal.PlainDateTime | undefined;
+  /** Counts an occurrence; gives whether the next one is of interest. */
+  const see = (local: Temporal.PlainDateTime) => {
+    if (!isOn(local, start, cycle)) return local.year <= LAST_YEAR;
+    const day = local.toPlainDate().toString();
+    const count = (counts.get(day) ?? 0) + 1;
+    counts.set(day, count);
+    busiest = Math.max(busiest, count);
+    end ??= local.add({ days: CHECKED_DAYS });
+    if (!yields) {
+      const at = local.toZonedDateTime(timezone).epochMilliseconds;
+      yields = !exdate.has(at) && (at <= until || rdate.includes(local));
+    }
+    return busiest <= MAX_PER_DAY && local.year <= LAST_YEAR &&
+      (!yields || Temporal.PlainDateTime.compare(local, end) < 0);
+  };
+  for (const local of library ? rdate : [start, ...rdate]) see(local);
+  end = undefined;
+  if (counted) counted.every(see);
+  else {
+    try {
+      library?.all((date) => see(toLocal(date)));
+    } catch {
+      // MAX_PERIODS without an occurrence: there are no more.
+    }
+  }
+  if (busiest > MAX_PER_DAY) {
+    throw new RuleError(`A rule yields at most ${MAX_PER_DAY} occurrences a day`);
+  }
+  if (!yields) throw new RuleError("The rule never yields an occurrence");
+}
+
+/** All occurrences after an instant, in order. */
+function* occurrences(plan: Plan, after: Temporal.Instant): Generator<Occurrence> {
+  let last = after.epochMilliseconds;
+  for (const zoned of inOrder(plan, after)) {
+    const at = zoned.epochMilliseconds;
+    if (at <= last) continue;
+    last = at;
+    yield {
+      due_at: zoned.toInstant().toString(),
+      local: zoned.toPlainDateTime().toString({ smallestUnit: "second" }),
+      offset: zoned.offset,
+    };
+  }
+}
+
+/**
+ * Instants from about `after`, in order. A time in a gap moves behind others of the same day: it is
+ * held back until they have passed.
+ */
+function* inOrder(plan: Plan, after: Temporal.Instant): Generator<Temporal.ZonedDateTime> {
+  const { timezone, shift_minutes, exdate } = plan;
+  const held: Temporal.ZonedDateTime[] = [];
+  // A wall clock is never turned by more than a day.
+  const from = after.toZonedDateTimeISO(timezone).toPlainDateTime()
+    .subtract({ minutes: shift_minutes }).subtract({ days: 2 });
+  for (const planned of walls(plan, from)) {
+    if (planned.year > LAST_YEAR) break;
+    if (exdate.has(planned.toZonedDateTime(timezone).epochMilliseconds)) continue;
+    const local = planned.add({ minutes: shift_minutes });
+    const zoned = local.toZonedDateTime(timezone, { disambiguation: "compatible" });
+    if (!zoned.toPlainDateTime().equals(local)) {
+      held.push(zoned);
+      continue;
+    }
+    while (held[0] && held[0].epochMilliseconds <= zoned.epochMilliseconds) yield held.shift()!;
+    yield zoned;
+  }
+  yield* held;
+}
+
+/** Planned wall-clock times from `from` on, in order: rule and RDATE, on days of the cycle. */
+function* walls(plan: Plan, from: Temporal.PlainDateTime): Generator<Temporal.PlainDateTime> {
+  const { library, start, cycle } = plan;
+  const dates = (library ? plan.rdate : [start, ...plan.rdate])
+    .filter((local) => Temporal.PlainDateTime.compare(local, from) >= 0)
+    .sort(Temporal.PlainDateTime.compare);
+  for (const local of library ? ruleWalls(plan, from) : []) {
+    while (dates[0] && Temporal.PlainDateTime.compare(dates[0], local) < 0) {
+      const date = dates.shift()!;
+      if (isOn(date, start, cycle)) yield date;
+    }
+    if (isOn(local, start, cycle)) yield local;
+  }
+  for (const date of dates) if (isOn(date, start, cycle)) yield date;
+}
+
+/** What the rule yields from `from` on. */
+function* ruleWalls(plan: Plan, from: Temporal.PlainDateTime): Generator<Temporal.PlainDateTime> {
+  const { timezone, until } = plan;
+  for (const local of plan.counted ?? libraryWalls(plan.library!, from)) {
+    if (Temporal.PlainDateTime.compare(local, from) < 0) continue;
+    const at = local.toZonedDateTime(timezone).epochMilliseconds;
+    // A time in a gap comes up to a day later than it reads: the next may yet be within.
+    if (at > until + DAY_MS) return;
+    if (at <= until) yield local;
+  }
+}
+
+/** What the library yields from `from` on: read in stretches, each twice as long as the one before. */
+function* libraryWalls(
+  library: RRuleTemporal,
+  from: Temporal.PlainDateTime,
+): Generator<Temporal.PlainDateTime> {
+  let after = from.toZonedDateTime("UTC").epochMilliseconds;
+  for (let days = 2; after <= LAST_MS; days = Math.min(2 * days, LONGEST_STRETCH_DAYS)) {
+    const first = nextOf(library, after);
+    if (first === null) return;
+    const end = first + days * DAY_MS;
+    for (const date of library.between(new Date(first), new Date(end - 1), true)) {
+      yield toLocal(date);
+    }
+    after = end;
+  }
+}
+
+/** Epoch milliseconds of the first occurrence that is not before `from`. */
+function nextOf(library: RRuleTemporal, from: number): number | null {
+  try {
+    return library.next(new Date(from), true)?.epochMilliseconds ?? null;
+  } catch {
+    return null; // no occurrence within MAX_PERIODS: there are no more
+  }
+}
+
+function toLocal(date: { epochMilliseconds: number }): Temporal.PlainDateTime {
+  return Temporal.Instant.fromEpochMilliseconds(date.epochMilliseconds)
+    .toZonedDateTimeISO("UTC").toPlainDateTime();
+}
+
+/** Whether a day is one of those with, counted from the day of the start; days before it are, too. */
+function isOn(
+  local: Temporal.PlainDateTime,
+  start: Temporal.PlainDateTime,
+  cycle: Schedule["cycle"],
+): boolean {
+  if (!cycle) return true;
+  const { days } = start.toPlainDate().until(local.toPlainDate(), { largestUnit: "day" });
+  const length = cycle.days_on + cycle.days_off;
+  return ((days % length) + length) % length < cycle.days_on;
+}
+
+function take<T>(all: Iterable<T>, count: number): T[] {
+  const taken: T[] = [];
+  if (count <= 0) return taken;
+  for (const item of all) {
+    taken.push(item);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
