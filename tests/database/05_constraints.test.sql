@@ -85,6 +85,7 @@ select is_empty(
       ('public.chart_sessions', 'patient_id', 'public.patients', 'restrict'),
       ('public.chart_sessions', 'reviewed_by', 'public.profiles', 'restrict'),
       ('public.chart_sessions', 'viewer_id', 'public.profiles', 'restrict'),
+      ('public.device_tokens', 'user_id', 'public.profiles', 'cascade'),
       ('public.doctors', 'id', 'public.profiles', 'cascade'),
       ('public.doctors', 'verified_by', 'public.profiles', 'set null'),
       ('public.medical_record_contents', 'data_key_id', 'private.data_keys', 'restrict'),
@@ -96,6 +97,10 @@ select is_empty(
       ('public.medical_record_shares', 'shared_with_id', 'public.profiles', 'restrict'),
       ('public.medical_records', 'created_by', 'public.profiles', 'set null'),
       ('public.medical_records', 'patient_id', 'public.patients', 'restrict'),
+      ('public.notification_deliveries', 'device_token_id', 'public.device_tokens', 'set null'),
+      ('public.notification_deliveries', 'notification_id', 'public.notifications', 'set null'),
+      ('public.notification_deliveries', 'user_id', 'public.profiles', 'cascade'),
+      ('public.notification_preferences', 'user_id', 'public.profiles', 'cascade'),
       ('public.notifications', 'user_id', 'public.profiles', 'cascade'),
       ('public.patients', 'created_by', 'public.profiles', 'set null'),
       ('public.patients', 'id', 'public.profiles', 'cascade'),
@@ -107,7 +112,7 @@ select is_empty(
       ('private.record_openings', 'viewer_id', 'public.profiles', 'cascade'),
       ('private.record_uploads', 'patient_id', 'public.patients', 'restrict'),
       ('private.record_uploads', 'record_id', 'public.medical_records', 'cascade'),
-      ('private.retired_addresses', 'reason, retired_at'),
+      ('private.retired_addresses', 'user_id', 'public.profiles', 'cascade'),
       ('private.sign_in_failures', 'user_id', 'auth.users', 'cascade')
     ) as l (name, column_name, target, when_deleted)
     where not exists (

@@ -39,11 +39,11 @@ select is(tests.refusal('update private.delivery_receipts set ' || change || $$ 
   format('delivery_receipts: %s: %s', change, outcome))
 from (values
   ($$event_id = 'e2'$$, 'delivery_receipts_pkey'), ($$event_id = 'e2', provider = 'twilio'$$, 'done'),
-  ($$event_id = repeat('e', 300)$$, 'done'), ($$event_id = repeat('e', 301)$$, 'delivery_receipts_ids_check'),
-  ($$event_id = ''$$, 'delivery_receipts_ids_check'),
+  ($$event_id = repeat('e', 300)$$, 'done'), ($$event_id = repeat('e', 301)$$, 'delivery_receipts_event_id_check'),
+  ($$event_id = ''$$, 'delivery_receipts_event_id_check'),
   ($$provider_message_id = repeat('e', 300)$$, 'done'),
-  ($$provider_message_id = repeat('e', 301)$$, 'delivery_receipts_ids_check'),
-  ($$provider_message_id = ''$$, 'delivery_receipts_ids_check'),
+  ($$provider_message_id = repeat('e', 301)$$, 'delivery_receipts_message_id_check'),
+  ($$provider_message_id = ''$$, 'delivery_receipts_message_id_check'),
   ($$provider = 'Some one'$$, 'delivery_receipts_provider_check'),
   ($$status = 'unregistered'$$, 'done'), ($$status = 'opened'$$, 'delivery_receipts_status_check'),
   ($$error_code = repeat('x', 64)$$, 'done'), ($$error_code = 'no such box'$$, 'delivery_receipts_error_code_check')
