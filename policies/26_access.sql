@@ -9,6 +9,8 @@
 --   medical_record_shares    title and fact of a record, and who sees it
 --   care_relationships       who is treated by whom
 --   chart_sessions           who looked at whom, and why
+--   reminders, reminder_logs what somebody is to do, and has done
+--   medications              what somebody takes
 -- A clinician's own profile, their request for verification and asking for care by RPC are not.
 -- tests/database/00_catalog.test.sql demands a policy of this kind for each command on each table
 -- with a column patient_id.
@@ -61,4 +63,33 @@ create policy care_relationships_select_authenticated_only on public.care_relati
 
 create policy chart_sessions_select_authenticated_only on public.chart_sessions
   as restrictive for select to authenticated
+  using ((select private.may_see_clinical_rows()));
+
+create policy reminders_select_authenticated_only on public.reminders
+  as restrictive for select to authenticated
+  using ((select private.may_see_clinical_rows()));
+
+create policy reminders_delete_authenticated_only on public.reminders
+  as restrictive for delete to authenticated
+  using ((select private.may_see_clinical_rows()));
+
+create policy reminder_logs_select_authenticated_only on public.reminder_logs
+  as restrictive for select to authenticated
+  using ((select private.may_see_clinical_rows()));
+
+create policy medications_select_authenticated_only on public.medications
+  as restrictive for select to authenticated
+  using ((select private.may_see_clinical_rows()));
+
+create policy medications_insert_authenticated_only on public.medications
+  as restrictive for insert to authenticated
+  with check ((select private.may_see_clinical_rows()));
+
+create policy medications_update_authenticated_only on public.medications
+  as restrictive for update to authenticated
+  using ((select private.may_see_clinical_rows()))
+  with check ((select private.may_see_clinical_rows()));
+
+create policy medications_delete_authenticated_only on public.medications
+  as restrictive for delete to authenticated
   using ((select private.may_see_clinical_rows()));

@@ -771,6 +771,8 @@ begin
   update public.chart_sessions as c set closed_at = now()
   where (c.patient_id = v_caller or c.viewer_id = v_caller)
     and c.closed_at is null and c.expires_at > now();
+  update public.reminders as r set is_active = false
+  where r.user_id = v_caller and r.is_active;
   perform private.write_audit('close_account', 'profile', v_caller, null);
   delete from auth.sessions as s where s.user_id = v_caller;
 end;

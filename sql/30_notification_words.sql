@@ -23,11 +23,15 @@ create view private.notification_kinds as
     ('new_message', 'normal', '{in_app,push}', '{}', 'conversation_id', true),
     ('new_sign_in', 'security', '{in_app,email,push}', '{in_app,email}', null, true),
     ('mfa_changed', 'security', '{in_app,email,push}', '{in_app,email}', null, true),
-    ('delivery_dead', 'normal', '{in_app}', '{}', 'channel', true)
+    ('delivery_dead', 'normal', '{in_app}', '{}', 'channel', true),
+    ('reminder_due', 'reminder', '{in_app,push}', '{}', null, true),
+    ('reminder_missed', 'normal', '{in_app,push}', '{}', 'user_id', true),
+    ('reminder_escalated', 'reminder', '{in_app,email,push}', '{}', null, false),
+    ('medication_refill', 'normal', '{in_app,push}', '{}', 'medication_id', true)
   ) as k (kind, urgency, channels, required, collapse_key, is_discreet);
 comment on view private.notification_kinds is
-  'Every kind of notification. urgency: normal, or security and emergency, which wait for no quiet '
-  'hours. channels: where it goes unless the preferences of an account say otherwise; none: only '
+  'Every kind of notification. urgency: normal, or reminder (its time was chosen), security and '
+  'emergency, which wait for no quiet hours. channels: where it goes unless the preferences of an account say otherwise; none: only '
   'who asks for it gets it. required: what no preference switches off. collapse_key: the id in data '
   'of which an account has one unread notification at most. is_discreet: whether its words may stand '
   'on a locked screen, as they tell nothing of care.';
@@ -155,6 +159,32 @@ create view private.notification_templates as
     (
       'delivery_dead', 'hi', 'एक सूचना पहुँचाई नहीं जा सकी',
       'अंतिम प्रयास के बाद एक डिलीवरी छोड़ दी गई। इसे देखें, और कारण दूर होने पर फिर प्रयास करें।'
+    ),
+    ('reminder_due', 'en', 'You have a reminder', 'Open the app to see what is due, and answer it.'),
+    ('reminder_due', 'hi', 'आपके लिए एक अनुस्मारक है', 'क्या करना है, यह देखने और उत्तर देने के लिए ऐप खोलें।'),
+    (
+      'reminder_missed', 'en', 'Reminders have passed',
+      'Some reminders could not be sent in time. Open the app to see which.'
+    ),
+    (
+      'reminder_missed', 'hi', 'कुछ अनुस्मारक छूट गए',
+      'कुछ अनुस्मारक समय पर नहीं भेजे जा सके। कौन से, यह देखने के लिए ऐप खोलें।'
+    ),
+    (
+      'reminder_escalated', 'en', 'Somebody you care for has not answered',
+      'A reminder of somebody in your care was not answered. Please look after them.'
+    ),
+    (
+      'reminder_escalated', 'hi', 'जिनकी आप देखभाल करते हैं, उन्होंने उत्तर नहीं दिया',
+      'आपकी देखभाल में किसी व्यक्ति के अनुस्मारक का उत्तर नहीं मिला। कृपया उनका ध्यान रखें।'
+    ),
+    (
+      'medication_refill', 'en', 'A supply is running low',
+      'Something whose stock you count is running low. Open the app to see what.'
+    ),
+    (
+      'medication_refill', 'hi', 'भंडार कम हो रहा है',
+      'जिसका भंडार आप गिनते हैं, वह कम हो रहा है। क्या, यह देखने के लिए ऐप खोलें।'
     )
   ) as t (kind, locale, title, body);
 comment on view private.notification_templates is
@@ -170,6 +200,8 @@ create view private.notification_minimal_words as
       'security', 'en', 'A notification about the security of your account',
       'Open the app to read it.'
     ),
+    ('reminder', 'en', 'You have a reminder', 'Open the app to see what is due.'),
+    ('reminder', 'hi', 'आपके लिए एक अनुस्मारक है', 'क्या करना है, यह देखने के लिए ऐप खोलें।'),
     ('security', 'hi', 'आपके खाते की सुरक्षा के बारे में एक सूचना', 'पढ़ने के लिए ऐप खोलें।'),
     ('emergency', 'en', 'You have an urgent notification', 'Open the app now to read it.'),
     ('emergency', 'hi', 'आपके लिए एक ज़रूरी सूचना है', 'पढ़ने के लिए अभी ऐप खोलें।')

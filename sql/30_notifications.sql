@@ -140,6 +140,95 @@ comment on function private.notify(uuid, text, jsonb) is
   'and kind say. The only way in, for definer functions; it fails, and with it the transaction, when '
   'it cannot.';
 
+create function private.notify_many(p_user_ids uuid[], p_kind text, p_data jsonb[])
+  returns void
+  language plpgsql
+  security definer -- nobody may insert into notifications or deliveries directly
+  set search_path = ''
+as $$
+begin
+  with kind as materialized (
+    select k.kind, k.urgency, k.channels, k.required, k.collapse_key
+    from private.notification_kinds as k
+    where k.kind = p_kind
+  ),
+  words as materialized (
+    select t.locale, t.title, t.body
+    from private.notification_templates as t
+    where t.kind = p_kind
+  ),
+  wanted as materialized (
+    select
+      gen_random_uuid() as id, o.user_id, o.data, o.data ->> k.collapse_key as collapse_key,
+      k.urgency, p.timezone, h.has_email, h.has_phone, w.title, w.body, c.channels
+    from unnest(p_user_ids, p_data) as o (user_id, data)
+    join public.profiles as p on p.id = o.user_id
+    join auth.users as u on u.id = p.id
+    cross join kind as k
+    cross join lateral (
+      select u.email_confirmed_at is not null and u.email <> '' as has_email,
+        u.phone_confirmed_at is not null and u.phone <> '' as has_phone
+    ) as h
+    cross join lateral (
+      select t.title, t.body
+      from words as t
+      where t.locale in (p.locale, split_part(p.locale, '-', 1), 'en')
+      order by t.locale = p.locale desc, t.locale <> 'en' desc
+      limit 1
+    ) as w
+    cross join lateral (
+      select array_agg(c.channel) as channels
+      from unnest(array['in_app', 'email', 'sms', 'push']) as c (channel)
+      left join public.notification_preferences as f
+        on f.user_id = o.user_id and f.kind = p_kind and f.channel = c.channel
+      where private.channel_is_on(c.channel, f.enabled, k.channels, k.required, h.has_email)
+    ) as c
+    where c.channels is not null
+  ),
+  told as (
+    insert into public.notifications (id, user_id, kind, title, body, data, in_app, collapse_key)
+    select
+      w.id, w.user_id, p_kind, w.title, w.body, w.data, 'in_app' = any (w.channels), w.collapse_key
+    from wanted as w
+    on conflict (user_id, kind, collapse_key)
+      where read_at is null and in_app and collapse_key is not null
+      do nothing
+    returning id
+  )
+  insert into public.notification_deliveries (
+    notification_id, user_id, channel, device_token_id, is_urgent, next_attempt_at
+  )
+  select
+    w.id, w.user_id, a.channel, a.device_token_id, w.urgency <> 'normal',
+    coalesce(
+      case
+        when w.urgency = 'normal'
+          then private.quiet_until(now(), f.quiet_from, f.quiet_to, w.timezone)
+      end,
+      now()
+    )
+  from told as t
+  join wanted as w on w.id = t.id and w.channels && array['email', 'sms', 'push']
+  cross join lateral (
+    select 'email' as channel, null::uuid as device_token_id where w.has_email
+    union all
+    select 'sms', null where w.has_phone
+    union all
+    select 'push', d.id
+    from public.device_tokens as d
+    where d.user_id = w.user_id and d.retired_at is null
+  ) as a
+  left join public.notification_preferences as f
+    on f.user_id = w.user_id and f.kind = p_kind and f.channel = a.channel
+  where a.channel = any (w.channels);
+end;
+$$;
+comment on function private.notify_many(uuid[], text, jsonb[]) is
+  'As private.notify for many accounts in one statement, each with the data at its place; an account '
+  'that is gone is passed over. For definer functions only.';
+revoke execute on function private.notify_many(uuid[], text, jsonb[])
+  from public, anon, authenticated, service_role;
+
 create function private.notify_administrators(p_kind text, p_data jsonb)
   returns void
   language sql

@@ -25,6 +25,7 @@ export interface Caller extends RequestContext {
 export type WorkerRole =
   | "records_worker"
   | "notification_worker"
+  | "reminder_worker"
   | "rate_limit_worker"
   | "identity_worker"
   | "audit_worker"
