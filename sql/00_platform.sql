@@ -241,3 +241,43 @@ comment on function private.take_rate_token(text, integer, integer) is
 revoke execute on function private.take_rate_token(text, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function private.take_rate_token(text, integer, integer) to rate_limit_worker;
+
+-- Deliveries of the queue ------------------------------------------------------------------------
+
+create table private.queue_deliveries (
+  token_id text primary key,
+  taken_at timestamptz not null default now(),
+
+  constraint queue_deliveries_token_id_check check (length(token_id) between 1 and 200)
+);
+comment on table private.queue_deliveries is
+  'Signatures of the queue that were accepted once, by their jti, so that none is twice. Not PHI. '
+  'Kept for a day, which is longer than a signature holds.';
+
+create index queue_deliveries_taken_at_idx on private.queue_deliveries (taken_at);
+
+create function private.take_queue_delivery(p_token_id text)
+  returns boolean
+  language plpgsql
+  security definer -- the workers may take a delivery, not read or write the table
+  set search_path = ''
+as $$
+begin
+  delete from private.queue_deliveries as d
+  where d.token_id in (
+    select o.token_id from private.queue_deliveries as o
+    where o.taken_at < now() - interval '1 day'
+    limit 100
+    for update skip locked
+  );
+  insert into private.queue_deliveries (token_id) values (p_token_id)
+  on conflict (token_id) do nothing;
+  return found;
+end;
+$$;
+comment on function private.take_queue_delivery(text) is
+  'Takes a delivery by the jti of its signature; false when it was taken before. A signature that '
+  'was taken stays taken, though what it asked for may have failed: the queue signs each attempt anew.';
+revoke execute on function private.take_queue_delivery(text)
+  from public, anon, authenticated, service_role;
+grant execute on function private.take_queue_delivery(text) to reminder_worker;

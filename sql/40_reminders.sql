@@ -41,23 +41,14 @@ create table public.reminders (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
 
-  unique (id, user_id),
   constraint reminders_title_check check (length(title) between 1 and 120),
   constraint reminders_description_check check (length(description) between 1 and 1000),
   constraint reminders_reminder_type_check check (
     reminder_type in ('medication', 'appointment', 'measurement', 'hydration', 'exercise', 'other')
   ),
-  constraint reminders_rrule_check check (
-    length(rrule) <= 500
-    and rrule ~ (
-      '^((FREQ|INTERVAL|COUNT|UNTIL|WKST|BY(SECOND|MINUTE|HOUR|DAY|MONTHDAY|YEARDAY|WEEKNO|MONTH'
-      || '|SETPOS))=[A-Z0-9,+-]+(;(?!$)|$))+$'
-    )
-    and rrule ~ '(^|;)FREQ=(SECONDLY|MINUTELY|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY)(;|$)'
-  ),
+  constraint reminders_rrule_check check (length(rrule) between 1 and 500),
   constraint reminders_starts_at_local_check
     check (starts_at_local >= '1970-01-01' and starts_at_local < '2200-01-01'),
-  constraint reminders_timezone_check check (private.is_timezone(timezone)),
   constraint reminders_dates_check check (
     cardinality(rdate) <= 100 and cardinality(exdate) <= 100
     and array_position(rdate, null) is null and array_position(exdate, null) is null
@@ -128,9 +119,42 @@ create index reminders_escalate_to_idx on public.reminders (escalate_to)
 create index reminders_medication_id_idx on public.reminders (medication_id)
   where medication_id is not null;
 
+-- Rule and zone are checked by a trigger, as checks would be made anew at each move to the next
+-- occurrence, and these are dear.
+create function private.check_reminder_plan()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  if not private.is_timezone(new.timezone) then
+    raise exception using errcode = 'check_violation',
+      message = 'Cannot plan as timezone must be an IANA time zone';
+  end if;
+  if new.rrule !~ (
+      '^((FREQ|INTERVAL|COUNT|UNTIL|WKST|BY(SECOND|MINUTE|HOUR|DAY|MONTHDAY|YEARDAY|WEEKNO|MONTH'
+      || '|SETPOS))=[A-Z0-9,+-]+(;(?!$)|$))+$'
+    )
+    or new.rrule !~ '(^|;)FREQ=(SECONDLY|MINUTELY|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY)(;|$)'
+  then
+    raise exception using errcode = 'check_violation',
+      message = 'Cannot plan as rrule must have the form of an RRULE';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.check_reminder_plan() is
+  'Trigger: refuses a zone that is none, and a rule that has not the form of one.';
+revoke execute on function private.check_reminder_plan()
+  from public, anon, authenticated, service_role;
+
+create trigger reminders_check_plan
+  before insert or update of timezone, rrule on public.reminders
+  for each row execute function private.check_reminder_plan();
+
 create table public.reminder_logs (
   id uuid primary key default gen_random_uuid(),
-  reminder_id uuid not null,
+  reminder_id uuid not null references public.reminders (id) on delete cascade,
   user_id uuid not null,
   reminder_type text not null,
   medication_id uuid,
@@ -147,8 +171,6 @@ create table public.reminder_logs (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
 
-  foreign key (reminder_id, user_id)
-    references public.reminders (id, user_id) on delete cascade,
   constraint reminder_logs_one_of_an_occurrence unique (reminder_id, due_at),
   constraint reminder_logs_status_check
     check (status in ('sent', 'completed', 'skipped', 'snoozed', 'missed')),
@@ -160,9 +182,8 @@ create table public.reminder_logs (
   constraint reminder_logs_notes_check check (length(notes) between 1 and 1000)
 );
 comment on table public.reminder_logs is
-  'What became of one occurrence of a reminder. PHI: whether somebody took what they should. Type, '
-  'medicine, zone and grace are as they were when it came due.';
-comment on column public.reminder_logs.user_id is 'Owner of the reminder.';
+  'What became of one occurrence of a reminder. PHI: whether somebody took what they should. Owner, '
+  'type, medicine, zone and grace are those of the reminder when it came due.';
 comment on column public.reminder_logs.medication_id is
   'Medicine that was to be taken; stays when the medicine is deleted.';
 comment on column public.reminder_logs.due_at is 'When it came due, UTC.';
@@ -175,7 +196,6 @@ comment on column public.reminder_logs.follow_up_at is
 comment on column public.reminder_logs.escalated_at is 'When a caregiver was told; null: never.';
 
 create index reminder_logs_user_id_idx on public.reminder_logs (user_id, due_at desc, id);
-create index reminder_logs_reminder_id_idx on public.reminder_logs (reminder_id, user_id);
 create index reminder_logs_follow_up_at_idx on public.reminder_logs (follow_up_at, id)
   where follow_up_at is not null;
 
@@ -368,9 +388,12 @@ declare
   v_rdate constant timestamp[] := coalesce(p_rdate, '{}');
   v_upcoming timestamptz[] := coalesce(p_upcoming, '{}');
   v_expansion text := case
-    when p_upcoming is null then 'stale' when p_is_complete then 'complete' else 'open'
+    when coalesce(p_upcoming, '{}') = '{}' then 'stale'
+    when p_is_complete then 'complete'
+    else 'open'
   end;
   v_old public.reminders;
+  v_is_same_plan boolean;
   v_id uuid;
 begin
   if p_id is not null then
@@ -397,28 +420,9 @@ begin
         detail = 'No medicine with this id';
     end if;
   end if;
-  if p_timezone is null or not private.is_timezone(p_timezone) then
-    raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'Cannot plan as p_timezone must be an IANA time zone';
-  end if;
-
-  if v_upcoming <> '{}' then
-    perform private.require_expansion(
-      v_upcoming, p_starts_at_local, v_rdate, p_timezone, coalesce(v_old.shift_minutes, 0)
-    );
-  elsif v_old.id is not null and p_upcoming is null and v_old.is_active = p_is_active
-    and (
-      v_old.rrule, v_old.starts_at_local, v_old.timezone, v_old.rdate, v_old.exdate,
-      v_old.cycle_days_on, v_old.cycle_days_off
-    ) is not distinct from (
-      p_rrule, p_starts_at_local, p_timezone, v_rdate, coalesce(p_exdate, '{}'),
-      p_cycle_days_on, p_cycle_days_off
-    )
-  then
-    -- When it is due stays as it is.
-    v_upcoming := v_old.upcoming;
-    v_expansion := v_old.expansion;
-  end if;
+  perform private.require_expansion(
+    v_upcoming, p_starts_at_local, v_rdate, p_timezone, coalesce(v_old.shift_minutes, 0)
+  );
 
   if p_id is null then
     insert into public.reminders (
@@ -435,6 +439,29 @@ begin
     returning id into v_id;
     return v_id;
   end if;
+  v_is_same_plan := v_old.is_active = p_is_active and (
+    v_old.rrule, v_old.starts_at_local, v_old.timezone, v_old.rdate, v_old.exdate,
+    v_old.cycle_days_on, v_old.cycle_days_off
+  ) is not distinct from (
+    p_rrule, p_starts_at_local, p_timezone, v_rdate, coalesce(p_exdate, '{}'),
+    p_cycle_days_on, p_cycle_days_off
+  );
+  if v_is_same_plan then
+    v_upcoming := v_old.upcoming;
+    v_expansion := v_old.expansion;
+  elsif v_old.is_active and p_is_active then
+    -- What has come due and no tick has taken yet is told all the same.
+    v_upcoming := array(
+      select u from unnest(v_old.upcoming) as u where u <= now() order by u
+    ) || v_upcoming;
+    if cardinality(v_upcoming) > 16 then
+      v_upcoming := v_upcoming[: 16];
+      v_expansion := case v_expansion when 'complete' then 'open' else v_expansion end;
+    end if;
+  elsif not p_is_active then
+    v_upcoming := '{}';
+    v_expansion := 'stale';
+  end if;
   update public.reminders as r set
     title = p_title, description = p_description, reminder_type = p_reminder_type, rrule = p_rrule,
     starts_at_local = p_starts_at_local, timezone = p_timezone, rdate = v_rdate,
@@ -443,10 +470,10 @@ begin
     repeat_every_minutes = p_repeat_every_minutes, max_repeats = p_max_repeats,
     escalate_to = p_escalate_to, medication_id = p_medication_id, upcoming = v_upcoming,
     expansion = v_expansion,
-    per_day = case when v_expansion = 'stale' then null else coalesce(p_per_day, v_old.per_day) end,
-    -- What was due under the old plan and did not come, or while it was paused, does not count.
+    per_day = case when v_is_same_plan then v_old.per_day else p_per_day end,
+    -- Under a new plan nothing is due that would have been before, nor while it was paused.
     expanded_to = case
-      when v_upcoming = v_old.upcoming then v_old.expanded_to
+      when v_is_same_plan then v_old.expanded_to
       else greatest(v_old.expanded_to, now())
     end,
     updated_at = now()

@@ -25,6 +25,8 @@ create function private.tick_reminders(
   language plpgsql
   security definer -- the worker has no rights on the tables
   set search_path = ''
+  -- A kept plan does not know how small a batch is, and would read the whole table for it.
+  set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_told uuid[];
@@ -131,6 +133,7 @@ create function private.follow_up_reminders(
   language plpgsql
   security definer -- the worker has no rights on the tables
   set search_path = ''
+  set plan_cache_mode = force_custom_plan -- as tick_reminders
 as $$
 declare
   v_told uuid[];
@@ -308,7 +311,10 @@ as $$
       end at time zone 'UTC',
       'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
     ),
-    case r.expansion when 'open' then 16 - cardinality(r.upcoming) else 16 end,
+    case r.expansion
+      when 'open' then 16 - cardinality(r.upcoming)
+      else 16 - (select count(*) from unnest(r.upcoming) as u where u <= r.expanded_to)
+    end::integer,
     r.expansion = 'stale'
   from public.reminders as r
   where r.is_active
@@ -352,7 +358,11 @@ begin
   ),
   stored as (
     update public.reminders as r set
-      upcoming = case r.expansion when 'open' then r.upcoming || g.upcoming else g.upcoming end,
+      -- Of a plan that was changed, what had come due before stays.
+      upcoming = case r.expansion
+        when 'open' then r.upcoming
+        else array(select u from unnest(r.upcoming) as u where u <= r.expanded_to order by u)
+      end || g.upcoming,
       expansion = case when g.is_complete then 'complete' else 'open' end,
       per_day = coalesce(g.per_day, r.per_day)
     from given as g

@@ -34,7 +34,11 @@ export const Failure = z.strictObject({
   error: z.strictObject({
     code: z.enum(Object.keys(PROBLEMS)),
     message: z.string(),
-    details: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
+    details: z.array(z.strictObject({
+      path: z.string(),
+      message: z.string(),
+      position: z.int().optional(),
+    })).optional(),
     request_id: z.string(),
   }),
   timestamp: z.iso.datetime(),

@@ -45,6 +45,8 @@ export interface ProblemDetail {
   /** Where it is, for example `file_size` or `Bundle.entry[3].resource`; empty for the whole. */
   path: string;
   message: string;
+  /** Characters before the fault, counted from 0, where `path` is a text with a grammar. */
+  position?: number;
 }
 
 interface AppErrorOptions extends ErrorOptions {
