@@ -18,9 +18,9 @@ create table public.notification_preferences (
   constraint notification_preferences_one_each unique (user_id, kind, channel),
   constraint notification_preferences_channel_check
     check (channel in ('in_app', 'email', 'sms', 'push')),
-  constraint notification_preferences_quiet_check check (
-    (quiet_from is null) = (quiet_to is null) and (quiet_from is null or quiet_from <> quiet_to)
-  ),
+  -- Both are null, or neither, and then they differ.
+  constraint notification_preferences_quiet_check
+    check ((quiet_from is null) = (quiet_to is null) and quiet_from <> quiet_to),
   constraint notification_preferences_detail_check check (detail in ('full', 'minimal'))
 );
 comment on table public.notification_preferences is

@@ -120,7 +120,7 @@ CREATE TABLE "public"."notification_preferences" (
   CONSTRAINT "notification_preferences_channel_check" CHECK ((channel = ANY (ARRAY['in_app'::text, 'email'::text, 'sms'::text, 'push'::text]))),
   CONSTRAINT "notification_preferences_detail_check" CHECK ((detail = ANY (ARRAY['full'::text, 'minimal'::text]))),
   CONSTRAINT "notification_preferences_pkey" PRIMARY KEY (id),
-  CONSTRAINT "notification_preferences_quiet_check" CHECK ((((quiet_from IS NULL) = (quiet_to IS NULL)) AND ((quiet_from IS NULL) OR (quiet_from <> quiet_to)))),
+  CONSTRAINT "notification_preferences_quiet_check" CHECK ((((quiet_from IS NULL) = (quiet_to IS NULL)) AND (quiet_from <> quiet_to))),
   "user_id"    uuid                     NOT NULL DEFAULT auth.uid(),
   CONSTRAINT "notification_preferences_one_each" UNIQUE (user_id, kind, channel)
 );
