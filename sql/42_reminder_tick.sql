@@ -336,7 +336,10 @@ declare
   v_stored integer;
 begin
   with given as materialized (
-    select e.id, e.token, e.upcoming, e.is_complete, e.is_refused, e.per_day
+    select
+      e.id, e.token, coalesce(e.upcoming, '{}') as upcoming,
+      coalesce(e.is_complete, false) as is_complete, coalesce(e.is_refused, false) as is_refused,
+      e.per_day
     from jsonb_to_recordset(p_expansions) as e (
       id uuid, token text, upcoming timestamptz[], is_complete boolean, is_refused boolean,
       per_day numeric

@@ -326,3 +326,60 @@ as $$
 $$;
 comment on function tests.make_data_key(uuid, text, integer) is
   'A wrapped data key of a record or a patient, under a version of the key-encryption key `main`.';
+
+create function tests.make_reminder(
+  p_name text,
+  p_owner text,
+  p_upcoming timestamptz[] default '{}',
+  p_settings jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_id constant uuid := tests.id(p_name);
+begin
+  insert into public.reminders (
+    id, user_id, title, description, reminder_type, rrule, starts_at_local, timezone, rdate, exdate,
+    cycle_days_on, cycle_days_off, shift_minutes, is_active, grace_minutes, repeat_every_minutes,
+    max_repeats, escalate_to, medication_id, per_day, upcoming, expansion, expanded_to
+  )
+  select
+    r.id, r.user_id, r.title, r.description, r.reminder_type, r.rrule, r.starts_at_local,
+    r.timezone, r.rdate, r.exdate, r.cycle_days_on, r.cycle_days_off, r.shift_minutes,
+    r.is_active, r.grace_minutes, r.repeat_every_minutes, r.max_repeats, r.escalate_to,
+    r.medication_id, r.per_day, r.upcoming, r.expansion, r.expanded_to
+  from jsonb_populate_record(
+    null::public.reminders,
+    jsonb_build_object(
+      'id', v_id, 'user_id', tests.uid(p_owner), 'title', p_name, 'reminder_type', 'medication',
+      'rrule', 'FREQ=DAILY', 'starts_at_local', '2027-01-01T08:00:00', 'timezone', 'UTC',
+      'rdate', array[]::timestamp[], 'exdate', array[]::timestamp[], 'shift_minutes', 0,
+      'is_active', true, 'grace_minutes', 60, 'max_repeats', 0, 'upcoming', p_upcoming,
+      'expansion', 'open', 'expanded_to', '2027-01-01'
+    ) || p_settings
+  ) as r;
+  return v_id;
+end;
+$$;
+comment on function tests.make_reminder(text, text, timestamptz[], jsonb) is
+  'A daily reminder that is due at p_upcoming; p_settings are columns that are to be otherwise.';
+
+create function tests.make_medicine(p_name text, p_owner text, p_stock numeric default 30)
+  returns uuid
+  language plpgsql
+  security definer
+  set search_path = ''
+as $$
+declare
+  v_id constant uuid := tests.id(p_name);
+begin
+  insert into public.medications (id, user_id, name, dose, dose_unit, stock)
+  values (v_id, tests.uid(p_owner), p_name, 500, 'mg', p_stock);
+  return v_id;
+end;
+$$;
+comment on function tests.make_medicine(text, text, numeric) is
+  'A medicine of which p_stock units are left, one taken a dose.';
