@@ -236,6 +236,13 @@ comment on function private.audit_reminder_update() is
 revoke execute on function private.audit_reminder_update()
   from public, anon, authenticated, service_role;
 
+create trigger reminders_set_updated_at
+  before update of
+    title, description, reminder_type, rrule, starts_at_local, timezone, rdate, exdate,
+    cycle_days_on, cycle_days_off, shift_minutes, is_active, grace_minutes, repeat_every_minutes,
+    max_repeats, escalate_to, medication_id, ai_suggestions
+  on public.reminders
+  for each row execute function private.set_updated_at();
 create trigger reminders_audit_insert
   after insert on public.reminders referencing new table as new_rows
   for each statement execute function private.audit_rows(
@@ -475,8 +482,7 @@ begin
     expanded_to = case
       when v_is_same_plan then v_old.expanded_to
       else greatest(v_old.expanded_to, now())
-    end,
-    updated_at = now()
+    end
   where r.id = p_id;
   return p_id;
 exception
@@ -627,8 +633,7 @@ begin
     expansion = 'stale',
     expanded_to = private.wall_instant(
       r.expanded_to at time zone r.timezone + make_interval(mins => p_minutes), r.timezone
-    ),
-    updated_at = now()
+    )
   where r.id = p_reminder_id and r.user_id = v_caller
   returning r.next_due_at into v_next;
   if not found then

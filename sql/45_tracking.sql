@@ -79,26 +79,32 @@ create function public.medication_supply()
     per_day numeric,
     days_left integer
   )
-  language sql
+  language plpgsql
   stable
   set search_path = ''
 as $$
-  select
-    m.id, m.stock, floor(m.stock / m.units_per_dose)::integer, r.per_day,
-    private.days_left(m.stock, m.units_per_dose, r.per_day)
-  from public.medications as m
-  cross join lateral (
-    select sum(r.per_day) as per_day
-    from public.reminders as r
-    where r.medication_id = m.id and r.is_active
-  ) as r
-  where m.user_id = (select auth.uid())
-  order by m.name, m.id
+#variable_conflict use_column
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  return query
+    select
+      m.id, m.stock, floor(m.stock / m.units_per_dose)::integer, r.per_day,
+      private.days_left(m.stock, m.units_per_dose, r.per_day)
+    from public.medications as m
+    cross join lateral (
+      select sum(r.per_day) as per_day
+      from public.reminders as r
+      where r.medication_id = m.id and r.is_active
+    ) as r
+    where m.user_id = v_caller
+    order by m.name, m.id;
+end;
 $$;
 comment on function public.medication_supply() is
   'How long each of the caller''s medicines lasts: doses left, doses a day by its active reminders '
   '(breaks of a cycle included), whole days. Null where the stock is not counted or nothing is '
-  'planned.';
+  'planned. Errors: PT401 unauthenticated.';
 revoke execute on function public.medication_supply() from public, anon, service_role;
 grant execute on function public.medication_supply() to authenticated;
 

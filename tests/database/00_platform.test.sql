@@ -15,7 +15,8 @@ select results_eq(
     cross join unnest(
       array[
         'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-        'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'supabase_auth_admin',
+        'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'reminder_worker',
+        'supabase_auth_admin',
         'supabase_storage_admin', 'authenticator'
       ]
     ) as r (name)
@@ -26,6 +27,30 @@ select results_eq(
   $$
     select 'authenticated', f collate "C" from unnest(array[
       'audit_proof(bigint)',
+      'adherence(date,date,uuid)',
+      'complete_reminder(uuid,text)',
+      'create_reminder(text,text,timestamp without time zone,text,text,text,'
+        'timestamp without time zone[],timestamp without time zone[],integer,integer,'
+        'integer,integer,integer,uuid,uuid,timestamp with time zone[],boolean,numeric)',
+      'medication_supply()',
+      'private.complete_reminder(uuid,text)',
+      'private.days_left(numeric,numeric,numeric)',
+      'private.reminder_scope(text)',
+      'private.save_reminder(uuid,text,text,timestamp without time zone,text,text,text,'
+        'timestamp without time zone[],timestamp without time zone[],integer,integer,'
+        'boolean,integer,integer,integer,uuid,uuid,timestamp with time zone[],boolean,'
+        'numeric)',
+      'private.shift_plan(uuid,integer)',
+      'private.skip_reminder(uuid,text)',
+      'private.snooze_reminder(uuid,integer)',
+      'shift_plan(uuid,integer)',
+      'skip_reminder(uuid,text)',
+      'snooze_reminder(uuid,integer)',
+      'upcoming_reminders(integer)',
+      'update_reminder(uuid,text,text,timestamp without time zone,text,text,text,'
+        'timestamp without time zone[],timestamp without time zone[],integer,integer,'
+        'boolean,integer,integer,integer,uuid,uuid,timestamp with time zone[],boolean,'
+        'numeric)',
       'audit_search(uuid,uuid,text,text,uuid,text,timestamp with time zone,'
         'timestamp with time zone,integer,text)',
       'break_glass(uuid,text)',
@@ -153,6 +178,13 @@ select results_eq(
       ('notification_worker', 'private.delivery_backlog()'),
       ('notification_worker', 'private.finish_deliveries(jsonb)'),
       ('notification_worker', 'private.record_receipt(text,text,text,text,text)'),
+      ('reminder_worker', 'private.follow_up_reminders(timestamp with time zone,integer,'
+        'timestamp with time zone,uuid)'),
+      ('reminder_worker', 'private.notify_refills(timestamp with time zone,integer)'),
+      ('reminder_worker', 'private.reminders_to_expand(integer)'),
+      ('reminder_worker', 'private.store_expansions(jsonb)'),
+      ('reminder_worker', 'private.take_queue_delivery(text)'),
+      ('reminder_worker', 'private.tick_reminders(timestamp with time zone,integer,timestamp with time zone,uuid)'),
       ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2
   $$,
@@ -166,7 +198,7 @@ select is_empty(
     cross join unnest(
       array[
         'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
-        'audit_worker', 'keys_worker', 'notification_worker'
+        'audit_worker', 'keys_worker', 'notification_worker', 'reminder_worker'
       ]
     ) as r (name)
     cross join lateral tests.attempt(r.name, format(
@@ -215,7 +247,8 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker', 'keys_worker',
-      'notification_worker', 'supabase_auth_admin', 'supabase_storage_admin'
+      'notification_worker', 'reminder_worker',
+        'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
     cross join unnest(
       array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain']
@@ -237,7 +270,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker'
+      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'reminder_worker'
     ]) as r (name)
     cross join unnest(array['usage', 'select', 'update']) as verb
     where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -253,7 +286,8 @@ select results_eq(
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'supabase_auth_admin',
+      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'reminder_worker',
+        'supabase_auth_admin',
       'supabase_storage_admin'
     ]) as r (name)
   $$,
@@ -267,6 +301,7 @@ select results_eq(
     ('audit_worker',           true,  false, false),
     ('keys_worker',            true,  false, false),
     ('notification_worker',    true,  false, false),
+    ('reminder_worker',        true,  false, false),
     ('supabase_auth_admin',    true,  false, false),
     ('supabase_storage_admin', false, false, false)
   $$,
@@ -289,7 +324,8 @@ select results_eq(
     ('keys_worker'::name,       false, false, false, false, false, 'postgres', false),
     ('notification_worker'::name, false, false, false, false, false, 'postgres', false),
     ('rate_limit_worker'::name, false, false, false, false, false, 'postgres', false),
-    ('records_worker'::name,    false, false, false, false, false, 'postgres', false)
+    ('records_worker'::name,    false, false, false, false, false, 'postgres', false),
+    ('reminder_worker'::name,   false, false, false, false, false, 'postgres', false)
   $$,
   'a worker role cannot sign in, has no attribute, belongs to no role, and postgres alone may act as it'
 );
@@ -304,7 +340,7 @@ select results_eq(
   $$ values
     ('audit_worker', false, true), ('identity_worker', false, true), ('keys_worker', false, true),
     ('notification_worker', false, true), ('rate_limit_worker', false, true),
-    ('records_worker', false, true)
+    ('records_worker', false, true), ('reminder_worker', false, true)
   $$,
   'postgres has a worker''s rights only while it acts as the worker'
 );

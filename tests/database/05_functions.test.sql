@@ -98,6 +98,24 @@ select set_eq(
     'private.revoke_record_share(uuid)',
     'private.seal_audit(integer,integer)',
     'private.session_is_live()',
+    'private.audit_reminder_update()',
+    'private.complete_reminder(uuid,text)',
+    'private.follow_up_reminders(timestamp with time zone,integer,'
+        'timestamp with time zone,uuid)',
+    'private.notify_many(uuid[],text,jsonb[])',
+    'private.notify_refills(timestamp with time zone,integer)',
+    'private.plan_refill()',
+    'private.reminders_to_expand(integer)',
+    'private.save_reminder(uuid,text,text,timestamp without time zone,text,text,text,'
+        'timestamp without time zone[],timestamp without time zone[],integer,integer,'
+        'boolean,integer,integer,integer,uuid,uuid,timestamp with time zone[],boolean,'
+        'numeric)',
+    'private.shift_plan(uuid,integer)',
+    'private.skip_reminder(uuid,text)',
+    'private.snooze_reminder(uuid,integer)',
+    'private.store_expansions(jsonb)',
+    'private.take_queue_delivery(text)',
+    'private.tick_reminders(timestamp with time zone,integer,timestamp with time zone,uuid)',
     'private.set_account_active(uuid,boolean,text)',
     'private.set_care_scopes(uuid,text[])',
     'private.set_record_deleted(uuid,boolean)',
@@ -134,13 +152,15 @@ select is_empty(
         || 'inet,text,text,xid8)',
       'private.audit_seal_hash(text)',
       'private.changed_values(jsonb,jsonb,text[])',
+      'private.civil_time(timestamptz,text)',
       'private.letters(text)',
       'private.merkle_parents(bytea)',
       'private.quiet_until(timestamptz,time,time,text)',
       'private.resource_time(jsonb)',
       'private.retry_delay_seconds(integer,double precision)',
       'private.set_search_keys(uuid,jsonb)',
-      'private.snapshot_before_self()'
+      'private.snapshot_before_self()',
+      'private.wall_instant(timestamp,text)'
     ]) as name
     where not exists (
       select from pg_proc as p
@@ -178,15 +198,18 @@ select results_eq(
     with audited (names) as (
       values (
         'account_grants, care_relationships, doctors, medical_record_contents, '
-        'medical_record_shares, medical_records, notification_preferences, patients, '
+        'medical_record_shares, medical_records, medications, notification_preferences, patients, '
         'private.patient_identifiers, '
         'private.record_uploads, profiles'
       )
     )
-    select function collate "C", event collate "C", coalesce(tables, names)
+    -- The updates of reminders are logged by a trigger of their own.
+    select function collate "C", event collate "C",
+      coalesce(tables, names || case event when 'after update' then '' else ', reminders' end)
     from audited
     cross join (values
       ('audit_chart_close', 'after update', 'chart_sessions'),
+      ('audit_reminder_update', 'after update', 'reminders'),
       ('audit_rows', 'after delete', null),
       ('audit_rows', 'after insert', null),
       ('audit_rows', 'after update', null),
@@ -194,6 +217,7 @@ select results_eq(
       ('broadcast_notification', 'after insert', 'notifications'),
       ('broadcast_notification', 'after update', 'notifications'),
       ('check_notification_preference', 'before insert update', 'notification_preferences'),
+      ('check_reminder_plan', 'before insert update', 'reminders'),
       ('copy_record_to_contents', 'before insert', 'medical_record_contents'),
       ('end_barred_sessions', 'after update', 'auth.users'),
       ('handle_new_user', 'after insert', 'auth.users'),
@@ -204,14 +228,15 @@ select results_eq(
       ('notify_factor_change', 'after delete', 'auth.mfa_factors'),
       ('notify_factor_change', 'after update', 'auth.mfa_factors'),
       ('notify_sign_in', 'after insert', 'auth.sessions'),
+      ('plan_refill', 'before update', 'medications'),
       ('refuse_change', 'before delete update',
         'audit_events, audit_seals, private.audit_seal_leaves'),
       ('refuse_change', 'before truncate', 'audit_events, audit_seals, private.audit_seal_leaves'),
       ('set_record_source', 'before insert', 'medical_records'),
       ('set_updated_at', 'before update',
         'care_relationships, chart_sessions, device_tokens, doctors, medical_record_contents, '
-        'medical_record_shares, medical_records, notification_deliveries, '
-        'notification_preferences, notifications, patients, profiles'),
+        'medical_record_shares, medical_records, medications, notification_deliveries, '
+        'notification_preferences, notifications, patients, profiles, reminder_logs, reminders'),
       ('sync_record_contents', 'after update', 'medical_records')
     ) as t (function, event, tables)
     order by 1, 2

@@ -26,13 +26,16 @@ select results_eq(
     ('medical_record_contents', 'authenticated', 'select'),
     ('medical_record_shares', 'authenticated', 'select'),
     ('medical_records', 'authenticated', 'select'),
+    ('medications', 'authenticated', 'delete, select'),
     ('notification_deliveries', 'authenticated', 'select'),
     ('notification_preferences', 'authenticated', 'delete, select'),
     ('notifications', 'authenticated', 'select'),
     ('patients', 'authenticated', 'select'),
     ('private.visible_profiles', 'authenticated', 'select'),
     ('profiles', 'authenticated', 'select'),
-    ('public_profiles', 'authenticated', 'select')
+    ('public_profiles', 'authenticated', 'select'),
+    ('reminder_logs', 'authenticated', 'select'),
+    ('reminders', 'authenticated', 'delete, select')
   $$,
   'these rights on whole tables, views and sequences there are, and no other'
 );
@@ -53,6 +56,10 @@ select results_eq(
     ('medical_records', 'authenticated', 'insert',
       'patient_id, record_date, record_type, sensitivity, title'),
     ('medical_records', 'authenticated', 'update', 'record_date, record_type, sensitivity, title'),
+    ('medications', 'authenticated', 'insert',
+      'dose, dose_unit, name, refill_threshold_days, stock, units_per_dose, user_id'),
+    ('medications', 'authenticated', 'update',
+      'dose, dose_unit, name, refill_threshold_days, stock, units_per_dose'),
     ('notification_preferences', 'authenticated', 'insert',
       'channel, detail, enabled, kind, quiet_from, quiet_to, user_id'),
     ('notification_preferences', 'authenticated', 'update',
@@ -123,6 +130,7 @@ select results_eq(
     ('notification_worker', ''),
     ('rate_limit_worker', ''),
     ('records_worker', ''),
+    ('reminder_worker', ''),
     ('service_role', 'bypassrls'),
     ('supabase_auth_admin', 'createrole, login')
   $$,

@@ -376,6 +376,10 @@ select is_empty(
       and c.oid <> 'public.notifications'::regclass -- follows from deeds that are logged
       and c.oid <> 'public.notification_deliveries'::regclass -- follows from notifications
       and c.oid <> 'public.device_tokens'::regclass -- says no more than that an app was started
+      -- What people answer is logged by RPC; the rest is the tick's, and a log itself.
+      and c.oid <> 'public.reminder_logs'::regclass
+      -- The tick moves it; what people change, a trigger of its own logs: 40_reminders.test.sql.
+      and (c.oid <> 'public.reminders'::regclass or deed <> 16)
       and c.oid <> 'public.audit_seals'::regclass -- is of the trail
       and not exists (
         select 1 from pg_trigger as t

@@ -33,8 +33,10 @@ begin
     return 'done';
   exception
     when raise_exception or insufficient_privilege then
+      perform tests.act_as_owner();
       return sqlstate;
     when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' then
+      perform tests.act_as_owner();
       return sqlstate || ' ' || sqlerrm;
   end;
 end $$;

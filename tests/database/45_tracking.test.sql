@@ -11,9 +11,9 @@ select tests.make_medicine('Tamoxifen', 'pia'), tests.make_medicine('Other', 'om
 
 select is(tests.attempt(actor, 'select string_agg(name, '' '' order by name) from public.medications'), sees, format('%s sees %s', actor, coalesce(sees, 'none')))
 from (values
-  ('pia', 'Tamoxifen'), ('omar', 'Other'), ('carer', null), ('carer_med', 'Tamoxifen'), ('carer_other', 'Tamoxifen'), ('carer_ended', null),
-  ('carer_closed', null), ('doc', 'Tamoxifen'), ('doc@aal1', null), ('doc_closed', null), ('doc_stranger', null), ('admin', null),
-  ('share_view', null), ('anon', '42501 grant'), ('service_role', '42501 grant')
+  ('pia', 'Tamoxifen'), ('omar', 'Other'), ('carer', 'nothing'), ('carer_med', 'Tamoxifen'), ('carer_other', 'Tamoxifen'), ('carer_ended', 'nothing'),
+  ('carer_closed', 'nothing'), ('doc', 'Tamoxifen'), ('doc@aal1', 'nothing'), ('doc_closed', 'nothing'), ('doc_stranger', 'nothing'), ('admin', 'nothing'),
+  ('share_view', 'nothing'), ('anon', '42501 grant'), ('service_role', '42501 grant')
 ) as t (actor, sees);
 
 select is(tests.attempt(actor, format('insert into public.medications (user_id, name) values (%L, ''Pill'')', tests.id('pia'))), outcome, format('%s inserts for pia: %s', actor, outcome))
