@@ -59,11 +59,9 @@ create table public.reminders (
   ),
   constraint reminders_shift_minutes_check check (shift_minutes between -1440 and 1440),
   constraint reminders_grace_minutes_check check (grace_minutes between 1 and 1440),
-  constraint reminders_repeats_check check (
-    max_repeats between 0 and 10
-    and repeat_every_minutes between 1 and 240
-    and (max_repeats = 0 or repeat_every_minutes is not null)
-  ),
+  constraint reminders_repeat_every_minutes_check check (repeat_every_minutes between 1 and 240),
+  constraint reminders_max_repeats_check check (max_repeats between 0 and 10),
+  constraint reminders_repeats_check check (max_repeats = 0 or repeat_every_minutes is not null),
   constraint reminders_escalate_to_check check (escalate_to <> user_id),
   constraint reminders_per_day_check check (per_day >= 0),
   constraint reminders_ai_suggestions_check check (jsonb_typeof(ai_suggestions) = 'object'),

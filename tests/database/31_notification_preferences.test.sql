@@ -92,8 +92,8 @@ select is(
 select is_empty(
   $$
     select k.kind from private.notification_kinds as k
-    where (k.urgency <> 'normal') <> ('in_app' = any (k.required))
-      or (k.urgency <> 'normal') <> (cardinality(k.required) >= 2)
+    where (k.urgency not in ('normal', 'reminder')) <> ('in_app' = any (k.required))
+      or (k.urgency not in ('normal', 'reminder')) <> (cardinality(k.required) >= 2)
       or not k.required <@ k.channels
   $$,
   'of what is urgent the app and a channel outside are required, of nothing else anything'
