@@ -613,6 +613,60 @@ export type Database = {
           },
         ];
       };
+      "medications": {
+        Row: {
+          "created_at": string;
+          "dose": number | null;
+          "dose_unit": string | null;
+          "id": string;
+          "name": string;
+          "refill_due_at": string | null;
+          "refill_notified_at": string | null;
+          "refill_threshold_days": number;
+          "stock": number | null;
+          "units_per_dose": number;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "dose"?: number | null;
+          "dose_unit"?: string | null;
+          "id"?: string;
+          "name": string;
+          "refill_due_at"?: string | null;
+          "refill_notified_at"?: string | null;
+          "refill_threshold_days"?: number;
+          "stock"?: number | null;
+          "units_per_dose"?: number;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "dose"?: number | null;
+          "dose_unit"?: string | null;
+          "id"?: string;
+          "name"?: string;
+          "refill_due_at"?: string | null;
+          "refill_notified_at"?: string | null;
+          "refill_threshold_days"?: number;
+          "stock"?: number | null;
+          "units_per_dose"?: number;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "medications_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "notification_deliveries": {
         Row: {
           "address_sha256": string | null;
@@ -950,6 +1004,188 @@ export type Database = {
         };
         Relationships: [];
       };
+      "reminder_logs": {
+        Row: {
+          "completed_at": string | null;
+          "created_at": string;
+          "due_at": string;
+          "escalated_at": string | null;
+          "follow_up_at": string | null;
+          "grace_minutes": number;
+          "id": string;
+          "medication_id": string | null;
+          "notes": string | null;
+          "reminder_id": string;
+          "reminder_type": string;
+          "repeats_sent": number;
+          "snoozed_until": string | null;
+          "status": string;
+          "timezone": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "due_at": string;
+          "escalated_at"?: string | null;
+          "follow_up_at"?: string | null;
+          "grace_minutes": number;
+          "id"?: string;
+          "medication_id"?: string | null;
+          "notes"?: string | null;
+          "reminder_id": string;
+          "reminder_type": string;
+          "repeats_sent"?: number;
+          "snoozed_until"?: string | null;
+          "status": string;
+          "timezone": string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "due_at"?: string;
+          "escalated_at"?: string | null;
+          "follow_up_at"?: string | null;
+          "grace_minutes"?: number;
+          "id"?: string;
+          "medication_id"?: string | null;
+          "notes"?: string | null;
+          "reminder_id"?: string;
+          "reminder_type"?: string;
+          "repeats_sent"?: number;
+          "snoozed_until"?: string | null;
+          "status"?: string;
+          "timezone"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "reminder_logs_reminder_id_fkey";
+            columns: ["reminder_id"];
+            isOneToOne: false;
+            referencedRelation: "reminders";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "reminders": {
+        Row: {
+          "ai_suggestions": Json | null;
+          "created_at": string;
+          "cycle_days_off": number | null;
+          "cycle_days_on": number | null;
+          "description": string | null;
+          "escalate_to": string | null;
+          "exdate": (string)[];
+          "expanded_to": string;
+          "expansion": string;
+          "grace_minutes": number;
+          "id": string;
+          "is_active": boolean;
+          "max_repeats": number;
+          "medication_id": string | null;
+          "next_due_at": string | null;
+          "per_day": number | null;
+          "rdate": (string)[];
+          "reminder_type": string;
+          "repeat_every_minutes": number | null;
+          "rrule": string | null;
+          "shift_minutes": number;
+          "starts_at_local": string;
+          "timezone": string;
+          "title": string;
+          "upcoming": (string)[];
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "ai_suggestions"?: Json | null;
+          "created_at"?: string;
+          "cycle_days_off"?: number | null;
+          "cycle_days_on"?: number | null;
+          "description"?: string | null;
+          "escalate_to"?: string | null;
+          "exdate"?: (string)[];
+          "expanded_to"?: string;
+          "expansion"?: string;
+          "grace_minutes"?: number;
+          "id"?: string;
+          "is_active"?: boolean;
+          "max_repeats"?: number;
+          "medication_id"?: string | null;
+          "next_due_at"?: never;
+          "per_day"?: number | null;
+          "rdate"?: (string)[];
+          "reminder_type": string;
+          "repeat_every_minutes"?: number | null;
+          "rrule"?: string | null;
+          "shift_minutes"?: number;
+          "starts_at_local": string;
+          "timezone": string;
+          "title": string;
+          "upcoming"?: (string)[];
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "ai_suggestions"?: Json | null;
+          "created_at"?: string;
+          "cycle_days_off"?: number | null;
+          "cycle_days_on"?: number | null;
+          "description"?: string | null;
+          "escalate_to"?: string | null;
+          "exdate"?: (string)[];
+          "expanded_to"?: string;
+          "expansion"?: string;
+          "grace_minutes"?: number;
+          "id"?: string;
+          "is_active"?: boolean;
+          "max_repeats"?: number;
+          "medication_id"?: string | null;
+          "next_due_at"?: never;
+          "per_day"?: number | null;
+          "rdate"?: (string)[];
+          "reminder_type"?: string;
+          "repeat_every_minutes"?: number | null;
+          "rrule"?: string | null;
+          "shift_minutes"?: number;
+          "starts_at_local"?: string;
+          "timezone"?: string;
+          "title"?: string;
+          "upcoming"?: (string)[];
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "reminders_escalate_to_fkey";
+            columns: ["escalate_to"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "reminders_medication_id_fkey";
+            columns: ["medication_id"];
+            isOneToOne: false;
+            referencedRelation: "medications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "reminders_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
     };
     Views: {
       "public_profiles": {
@@ -982,6 +1218,19 @@ export type Database = {
       };
     };
     Functions: {
+      "adherence": {
+        Args: { "p_from": string; "p_patient_id"?: string; "p_to": string };
+        Returns: {
+          "day": string;
+          "late": number;
+          "medication_id": string;
+          "missed": number;
+          "reminder_id": string;
+          "skipped": number;
+          "taken": number;
+          "unanswered": number;
+        }[];
+      };
       "audit_proof": {
         Args: { "p_event_id": number };
         Returns: {
@@ -1038,6 +1287,30 @@ export type Database = {
       };
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
+      "complete_reminder": { Args: { "p_log_id": string; "p_notes"?: string }; Returns: string };
+      "create_reminder": {
+        Args: {
+          "p_cycle_days_off"?: number;
+          "p_cycle_days_on"?: number;
+          "p_description"?: string;
+          "p_escalate_to"?: string;
+          "p_exdate"?: (string)[];
+          "p_grace_minutes"?: number;
+          "p_is_complete"?: boolean;
+          "p_max_repeats"?: number;
+          "p_medication_id"?: string;
+          "p_per_day"?: number;
+          "p_rdate"?: (string)[];
+          "p_reminder_type": string;
+          "p_repeat_every_minutes"?: number;
+          "p_rrule"?: string;
+          "p_starts_at_local": string;
+          "p_timezone": string;
+          "p_title": string;
+          "p_upcoming"?: (string)[];
+        };
+        Returns: string;
+      };
       "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
       "delete_notification": { Args: { "p_id": string }; Returns: undefined };
       "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
@@ -1093,6 +1366,16 @@ export type Database = {
       };
       "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: number };
       "mark_notification_read": { Args: { "p_id": string }; Returns: undefined };
+      "medication_supply": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "days_left": number;
+          "doses_left": number;
+          "medication_id": string;
+          "per_day": number;
+          "stock": number;
+        }[];
+      };
       "my_access_log": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -1191,7 +1474,54 @@ export type Database = {
         };
         Returns: string;
       };
+      "shift_plan": { Args: { "p_minutes": number; "p_reminder_id": string }; Returns: string };
+      "skip_reminder": { Args: { "p_log_id": string; "p_notes"?: string }; Returns: undefined };
+      "snooze_reminder": { Args: { "p_log_id": string; "p_minutes": number }; Returns: string };
       "touch_last_active": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "upcoming_reminders": {
+        Args: { "p_hours"?: number };
+        Returns: {
+          "days_left": number;
+          "dose": number;
+          "dose_unit": string;
+          "due_at": string;
+          "due_at_local": string;
+          "log_id": string;
+          "medication_id": string;
+          "medication_name": string;
+          "reminder_id": string;
+          "reminder_type": string;
+          "status": string;
+          "stock": number;
+          "timezone": string;
+          "title": string;
+        }[];
+      };
+      "update_reminder": {
+        Args: {
+          "p_cycle_days_off"?: number;
+          "p_cycle_days_on"?: number;
+          "p_description"?: string;
+          "p_escalate_to"?: string;
+          "p_exdate"?: (string)[];
+          "p_grace_minutes"?: number;
+          "p_id": string;
+          "p_is_active"?: boolean;
+          "p_is_complete"?: boolean;
+          "p_max_repeats"?: number;
+          "p_medication_id"?: string;
+          "p_per_day"?: number;
+          "p_rdate"?: (string)[];
+          "p_reminder_type": string;
+          "p_repeat_every_minutes"?: number;
+          "p_rrule"?: string;
+          "p_starts_at_local": string;
+          "p_timezone": string;
+          "p_title": string;
+          "p_upcoming"?: (string)[];
+        };
+        Returns: string;
+      };
       "verify_audit": {
         Args: { "p_from"?: string; "p_to"?: string };
         Returns: {
