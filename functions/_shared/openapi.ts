@@ -71,7 +71,7 @@ export function buildDocument(app: Hono<AppEnv>, title: string, serverUrl: strin
     if (!description) continue;
     const handlers = app.routes.filter((other) => other.path === path && other.method === method);
     const parts = handlers.flatMap((other) => PARTS.get(other.handler) ?? []);
-    const template = path.replace(/:(\w+)/g, "{$1}");
+    const template = path.replace(/:(\w+)(\{[^/]*\})?/g, "{$1}");
     paths[template] = {
       ...paths[template],
       [method.toLowerCase()]: toOperation(description, parts),

@@ -48,8 +48,10 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     }),
     rateLimited(deps, PLAN_LIMIT),
     validate("json", PreviewBody),
-    (c) => {
+    async (c) => {
       const { count, after, shift_minutes, ...fields } = c.req.valid("json");
+      // Nothing is read, but by whom: a session that has ended is told nothing.
+      await asCaller(deps.sql, c.var.caller, () => Promise.resolve());
       const plan = readRequested(fields, shift_minutes);
       return ok(c, { occurrences: plan.next(after ?? new Date(deps.now()).toISOString(), count) });
     },
@@ -69,7 +71,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
   );
 
   app.put(
-    "/reminders/:id",
+    "/reminders/:id{[0-9a-f-]{36}}",
     describe({
       summary: "Replace a reminder",
       description: "As the RPC `update_reminder`, with the rule checked and worked out at once.",
