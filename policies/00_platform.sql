@@ -8,8 +8,7 @@
 --   notification_worker  usage  schema private, for its functions
 --   reminder_worker    usage    schema private, for its functions
 --   supabase_auth_admin  usage  schema private, for the hook that limits sign-in attempts
--- Nobody reads or writes private.rate_limits but private.take_rate_token, nor
--- private.queue_deliveries but private.take_queue_delivery.
+-- Nobody reads or writes private.rate_limits but private.take_rate_token.
 
 revoke all on schema private from public, anon, service_role;
 grant usage on schema private
@@ -18,6 +17,3 @@ grant usage on schema private
 
 alter table private.rate_limits enable row level security;
 revoke all on table private.rate_limits from public, anon, authenticated, service_role;
-
-alter table private.queue_deliveries enable row level security;
-revoke all on table private.queue_deliveries from public, anon, authenticated, service_role;

@@ -7,7 +7,6 @@ import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
 import { buildDocument, describe } from "../_shared/openapi.ts";
 import { fromQueueOrCaller } from "../_shared/queue.ts";
-import { onlyOnce } from "../_shared/queue_once.ts";
 import { type RateLimit, rateLimited } from "../_shared/rate_limit.ts";
 import { validate } from "../_shared/validate.ts";
 import { createReminder, readRequested, updateReminder } from "./plan.ts";
@@ -101,7 +100,6 @@ export function createApp(deps: Deps): Hono<AppEnv> {
     rateLimited(deps, TICK_LIMIT),
     validate("json", TickBody),
     onlyAdmins(deps),
-    onlyOnce(deps, "reminder_worker"),
     async (c) => ok(c, await tick(deps, c.var.context)),
   );
 

@@ -183,7 +183,6 @@ select results_eq(
       ('reminder_worker', 'private.notify_refills(timestamp with time zone,integer)'),
       ('reminder_worker', 'private.reminders_to_expand(integer)'),
       ('reminder_worker', 'private.store_expansions(jsonb)'),
-      ('reminder_worker', 'private.take_queue_delivery(text)'),
       ('reminder_worker', 'private.tick_reminders(timestamp with time zone,integer,timestamp with time zone,uuid)'),
       ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2

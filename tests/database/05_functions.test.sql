@@ -114,7 +114,6 @@ select set_eq(
     'private.skip_reminder(uuid,text)',
     'private.snooze_reminder(uuid,integer)',
     'private.store_expansions(jsonb)',
-    'private.take_queue_delivery(text)',
     'private.tick_reminders(timestamp with time zone,integer,timestamp with time zone,uuid)',
     'private.set_account_active(uuid,boolean,text)',
     'private.set_care_scopes(uuid,text[])',

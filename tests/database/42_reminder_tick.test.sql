@@ -2,7 +2,7 @@
 -- plans that have to be worked out ahead. Pia and omar have reminders; carer and other are caregivers
 -- of pia's, of whom carer has the scope medications.
 begin;
-select plan(92);
+select plan(85);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user(u, 'caregiver') from unnest(array['carer', 'other']) as u;
@@ -303,19 +303,8 @@ from unnest(array['pia', 'service_role', 'notification_worker']) as actor
 cross join unnest(array[
   $$select private.tick_reminders(now(), 1)$$, $$select private.follow_up_reminders(now(), 1)$$,
   $$select private.notify_refills(now(), 1)$$, $$select private.reminders_to_expand(1)$$,
-  $$select private.store_expansions('[]')$$, $$select private.take_queue_delivery('x')$$
+  $$select private.store_expansions('[]')$$
 ]) as statement;
-
--- A delivery of the queue counts once.
-select tests.act_as_role('reminder_worker');
-select is(private.take_queue_delivery('jwt_1'), true, 'a delivery is taken');
-select is(private.take_queue_delivery('jwt_1'), false, 'once');
-select is(private.take_queue_delivery('jwt_2'), true, 'another is another');
-select tests.act_as_owner();
-update private.queue_deliveries set taken_at = now() - interval '25 hours' where token_id = 'jwt_1';
-update private.queue_deliveries set taken_at = now() - interval '23 hours' where token_id = 'jwt_2';
-select private.take_queue_delivery('jwt_3');
-select set_eq('select token_id from private.queue_deliveries', array['jwt_2', 'jwt_3'], 'kept for a day');
 
 select * from finish();
 rollback;

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { createApp } from "../../functions/reminders/routes.ts";
 import type { Deps } from "../../functions/_shared/deps.ts";
 import { createQueueReceiver } from "../../functions/_shared/queue.ts";
+import type { RateLimit } from "../../functions/_shared/rate_limit.ts";
 import { signDelivery } from "../support/queue.ts";
 import { testEveryRoute } from "./matrix.ts";
 import {
@@ -33,7 +34,6 @@ const ANSWERS: Record<string, Answer> = {
   "select shift_minutes": [{ shift_minutes: 0 }],
   update_reminder: [{}],
   require_admin: [{}],
-  take_queue_delivery: [{ is_new: true }],
   tick_reminders: [NOTHING_DUE],
   follow_up_reminders: [NOTHING_OPEN],
   notify_refills: [{ told: 0 }],
@@ -283,10 +283,14 @@ for (
 }
 
 Deno.test("POST /reminders/tick answers 401 to a signature that was used, without effect", async () => {
-  const taken = new Set<unknown>();
-  const subject = build({}, {
-    take_queue_delivery: ([jti]) => [{ is_new: !taken.has(jti) && !!taken.add(jti) }],
-  });
+  const taken = new Set<string>();
+  // One token is for one delivery; the route's own bucket has more.
+  const take = (key: string, { capacity }: RateLimit) => {
+    const allowed = capacity > 1 || !taken.has(key);
+    taken.add(key);
+    return Promise.resolve({ allowed, remaining: 1, reset_seconds: 1 });
+  };
+  const subject = build({ rateLimiter: { take } });
   const signature = await signDelivery({ url: URL_OF_TICK, key: QUEUE_KEYS.current, body: "{}" });
   await assertSuccess(await deliver(subject, signature));
   const before = tickStatements(subject);

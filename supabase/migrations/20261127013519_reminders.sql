@@ -8,16 +8,6 @@ DROP VIEW "private"."notification_minimal_words";
 
 DROP VIEW "private"."notification_templates";
 
-CREATE TABLE "private"."queue_deliveries" (
-  "token_id" text                     NOT NULL,
-  "taken_at" timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT "queue_deliveries_pkey" PRIMARY KEY (token_id),
-  CONSTRAINT "queue_deliveries_token_id_check" CHECK (((length(token_id) >= 1) AND (length(token_id) <= 200)))
-);
-
-ALTER TABLE "private"."queue_deliveries"
-  ENABLE ROW LEVEL SECURITY;
-
 CREATE TABLE "public"."medications" (
   "id"                    uuid                     NOT NULL DEFAULT gen_random_uuid(),
   "user_id"               uuid                     NOT NULL,
@@ -993,28 +983,6 @@ begin
 end;
 $function$;
 
-CREATE OR REPLACE FUNCTION private.take_queue_delivery (
-  p_token_id text
-)
-  RETURNS boolean
-  LANGUAGE plpgsql
-  SECURITY DEFINER
-  SET search_path TO ''
-  AS $function$
-begin
-  delete from private.queue_deliveries as d
-  where d.token_id in (
-    select o.token_id from private.queue_deliveries as o
-    where o.taken_at < now() - interval '1 day'
-    limit 100
-    for update skip locked
-  );
-  insert into private.queue_deliveries (token_id) values (p_token_id)
-  on conflict (token_id) do nothing;
-  return found;
-end;
-$function$;
-
 CREATE OR REPLACE FUNCTION private.tick_reminders (
   p_now      timestamp with time zone,
   p_limit    integer,
@@ -1452,8 +1420,6 @@ CREATE VIEW "private"."notification_templates" AS  SELECT kind,
     body
    FROM ( VALUES ('emergency_access'::text,'en'::text,'Your chart was opened in an emergency'::text,('A doctor has opened your chart in an emergency and said why. Every look into it is in your '::text || 'access log, an administrator will review it, and you may object.'::text)), ('emergency_access'::text,'hi'::text,'आपात स्थिति में आपका चार्ट खोला गया'::text,('एक डॉक्टर ने आपात स्थिति में आपका चार्ट खोला है और कारण बताया है। हर पहुँच आपके एक्सेस लॉग में '::text || 'दर्ज है, एक प्रशासक इसकी समीक्षा करेगा, और आप आपत्ति कर सकते हैं।'::text)), ('emergency_review_due'::text,'en'::text,'An emergency access waits for review'::text,'A doctor has opened a chart in an emergency. Please review whether it was justified.'::text), ('emergency_review_due'::text,'hi'::text,'एक आपातकालीन पहुँच समीक्षा की प्रतीक्षा में है'::text,'एक डॉक्टर ने आपात स्थिति में एक चार्ट खोला है। कृपया समीक्षा करें कि यह उचित था या नहीं।'::text), ('emergency_reviewed'::text,'en'::text,'An emergency access was reviewed'::text,'An administrator has reviewed an emergency access that concerns you. The outcome is with it.'::text), ('emergency_reviewed'::text,'hi'::text,'एक आपातकालीन पहुँच की समीक्षा हुई'::text,'एक प्रशासक ने आपसे जुड़ी एक आपातकालीन पहुँच की समीक्षा की है। परिणाम उसी के साथ है।'::text), ('emergency_objection'::text,'en'::text,'A patient objects to an emergency access'::text,'A patient has objected to an emergency access to their chart. The objection is with it.'::text), ('emergency_objection'::text,'hi'::text,'एक मरीज़ ने आपातकालीन पहुँच पर आपत्ति की'::text,'एक मरीज़ ने अपने चार्ट की आपातकालीन पहुँच पर आपत्ति की है। आपत्ति उसी के साथ है।'::text), ('care_requested'::text,'en'::text,'Somebody asks to take part in your care'::text,'A doctor or caregiver asks for access to your data. Nothing is open to them until you accept.'::text), ('care_requested'::text,'hi'::text,'कोई आपकी देखभाल में शामिल होना चाहता है'::text,'एक डॉक्टर या देखभालकर्ता आपके डेटा तक पहुँच माँगता है। आपकी स्वीकृति तक उनके लिए कुछ भी खुला नहीं है।'::text), ('care_accepted'::text,'en'::text,'A care relationship has begun'::text,'A patient has let you take part in their care.'::text), ('care_accepted'::text,'hi'::text,'एक देखभाल संबंध शुरू हुआ'::text,'एक मरीज़ ने आपको अपनी देखभाल में शामिल होने दिया है।'::text), ('care_ended'::text,'en'::text,'A care relationship has ended'::text,'A care relationship of yours has ended, and with it the access that it gave.'::text), ('care_ended'::text,'hi'::text,'एक देखभाल संबंध समाप्त हुआ'::text,'आपका एक देखभाल संबंध समाप्त हो गया है, और उसके साथ उससे मिली पहुँच भी।'::text), ('record_shared'::text,'en'::text,'A record was shared with you'::text,'Somebody has shared a record with you. Opening it is logged.'::text), ('record_shared'::text,'hi'::text,'आपके साथ एक रिकॉर्ड साझा किया गया'::text,'किसी ने आपके साथ एक रिकॉर्ड साझा किया है। उसे खोलना दर्ज किया जाता है।'::text), ('chart_opened'::text,'en'::text,'Your chart was opened'::text,'Somebody who takes part in your care has opened your chart. Every look is in your access log.'::text), ('chart_opened'::text,'hi'::text,'आपका चार्ट खोला गया'::text,'आपकी देखभाल में शामिल किसी ने आपका चार्ट खोला है। हर पहुँच आपके एक्सेस लॉग में दर्ज है।'::text), ('doctor_verified'::text,'en'::text,'You are verified'::text,'An administrator has verified you as a clinician.'::text), ('doctor_verified'::text,'hi'::text,'आप सत्यापित हैं'::text,'एक प्रशासक ने आपको चिकित्सक के रूप में सत्यापित किया है।'::text), ('doctor_rejected'::text,'en'::text,'You are not verified'::text,'An administrator has refused or withdrawn your verification. The reason is with it.'::text), ('doctor_rejected'::text,'hi'::text,'आप सत्यापित नहीं हैं'::text,'एक प्रशासक ने आपका सत्यापन अस्वीकार किया या वापस लिया है। कारण उसी के साथ है।'::text), ('new_message'::text,'en'::text,'You have a new message'::text,'Open the conversation to read it.'::text), ('new_message'::text,'hi'::text,'आपके लिए एक नया संदेश है'::text,'पढ़ने के लिए बातचीत खोलें।'::text), ('new_sign_in'::text,'en'::text,'New sign-in to your account'::text,('Somebody has signed in to your account. If it was not you, change your password and end the '::text || 'other sessions.'::text)), ('new_sign_in'::text,'hi'::text,'आपके खाते में नया साइन-इन'::text,'किसी ने आपके खाते में साइन इन किया है। यदि वह आप नहीं थे, तो अपना पासवर्ड बदलें और अन्य सत्र समाप्त करें।'::text), ('mfa_changed'::text,'en'::text,'A second factor of your account was changed'::text,('A second factor was added to your account or taken from it. If it was not you, change your '::text || 'password and ask for help.'::text)), ('mfa_changed'::text,'hi'::text,'आपके खाते का दूसरा कारक बदला गया'::text,('आपके खाते में दूसरा कारक जोड़ा या उससे हटाया गया है। यदि वह आप नहीं थे, तो अपना पासवर्ड बदलें और सहायता '::text || 'माँगें।'::text)), ('delivery_dead'::text,'en'::text,'A notification could not be delivered'::text,'A delivery was given up after its last attempt. Look at it, and try again when the cause is gone.'::text), ('delivery_dead'::text,'hi'::text,'एक सूचना पहुँचाई नहीं जा सकी'::text,'अंतिम प्रयास के बाद एक डिलीवरी छोड़ दी गई। इसे देखें, और कारण दूर होने पर फिर प्रयास करें।'::text), ('reminder_due'::text,'en'::text,'You have a reminder'::text,'Open the app to see what is due, and answer it.'::text), ('reminder_due'::text,'hi'::text,'आपके लिए एक अनुस्मारक है'::text,'क्या करना है, यह देखने और उत्तर देने के लिए ऐप खोलें।'::text), ('reminder_missed'::text,'en'::text,'Reminders have passed'::text,'Some reminders could not be sent in time. Open the app to see which.'::text), ('reminder_missed'::text,'hi'::text,'कुछ अनुस्मारक छूट गए'::text,'कुछ अनुस्मारक समय पर नहीं भेजे जा सके। कौन से, यह देखने के लिए ऐप खोलें।'::text), ('reminder_escalated'::text,'en'::text,'Somebody you care for has not answered'::text,'A reminder of somebody in your care was not answered. Please look after them.'::text), ('reminder_escalated'::text,'hi'::text,'जिनकी आप देखभाल करते हैं, उन्होंने उत्तर नहीं दिया'::text,'आपकी देखभाल में किसी व्यक्ति के अनुस्मारक का उत्तर नहीं मिला। कृपया उनका ध्यान रखें।'::text), ('medication_refill'::text,'en'::text,'A supply is running low'::text,'Something whose stock you count is running low. Open the app to see what.'::text), ('medication_refill'::text,'hi'::text,'भंडार कम हो रहा है'::text,'जिसका भंडार आप गिनते हैं, वह कम हो रहा है। क्या, यह देखने के लिए ऐप खोलें।'::text)) t(kind, locale, title, body);
 
-CREATE INDEX queue_deliveries_taken_at_idx ON private.queue_deliveries USING btree (taken_at);
-
 CREATE INDEX medications_refill_due_at_idx ON public.medications USING btree (refill_due_at)
   WHERE (refill_due_at IS NOT NULL);
 
@@ -1754,8 +1720,6 @@ COMMENT ON FUNCTION "private"."snooze_reminder"(uuid, integer) IS 'Body of publi
 
 COMMENT ON FUNCTION "private"."store_expansions"(jsonb) IS 'Stores what was worked out for rows of reminders_to_expand that have not changed since, and returns for how many: an array of {id, token, upcoming, is_complete, is_refused, per_day}. A rule that is refused makes its reminder inactive.';
 
-COMMENT ON FUNCTION "private"."take_queue_delivery"(text) IS 'Takes a delivery by the jti of its signature; false when it was taken before. A signature that was taken stays taken, though what it asked for may have failed: the queue signs each attempt anew.';
-
 COMMENT ON FUNCTION "private"."tick_reminders"(timestamp with time zone, integer, timestamp with time zone, uuid) IS 'Takes one batch of reminders that are due at p_now, behind the row of p_after and p_after_id: logs every occurrence that has come due, moves the reminder on to its next one, and tells its owner. Within grace_minutes an occurrence is sent, of several the newest is told; older ones are missed, and told as one. Fewer claimed than p_limit: nothing else is due, but for what other calls hold.';
 
 COMMENT ON FUNCTION "private"."wall_instant"(timestamp without time zone, text) IS 'The instant at which the wall clock in a zone shows a time: the first, where it comes twice; with the offset before the change, where it does not come (02:30 comes at 03:30).';
@@ -1781,8 +1745,6 @@ COMMENT ON FUNCTION "public"."upcoming_reminders"(integer) IS 'What the caller i
 COMMENT ON FUNCTION
   "public"."update_reminder"(uuid, text, text, timestamp without time zone, text, text, text, timestamp without time zone[], timestamp without time zone[], integer, integer,
   boolean, integer, integer, integer, uuid, uuid, timestamp with time zone[], boolean, numeric) IS 'Replaces a reminder of the caller with what is given; what is left out becomes its default, the shift stays. When it is due changes with the plan only. PUT /functions/v1/reminders/:id takes the same; p_upcoming and errors as create_reminder, PT404 not_found for the reminder, too.';
-
-COMMENT ON TABLE "private"."queue_deliveries" IS 'Signatures of the queue that were accepted once, by their jti, so that none is twice. Not PHI. Kept for a day, which is longer than a signature holds.';
 
 COMMENT ON TABLE "public"."medications" IS 'One medicine that one account takes. PHI. Its owner writes it; a dose that is marked as taken is subtracted from stock.';
 
@@ -1865,10 +1827,6 @@ GRANT EXECUTE ON FUNCTION "private"."snooze_reminder"(uuid, integer) TO "authent
 REVOKE ALL ON FUNCTION "private"."store_expansions"(jsonb) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."store_expansions"(jsonb) TO "reminder_worker";
-
-REVOKE ALL ON FUNCTION "private"."take_queue_delivery"(text) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION "private"."take_queue_delivery"(text) TO "reminder_worker";
 
 REVOKE ALL ON FUNCTION "private"."tick_reminders"(timestamp WITH time zone, integer, timestamp WITH time zone, uuid) FROM PUBLIC;
 
