@@ -12,6 +12,8 @@ export const MAX_DATES = 100;
 
 /** Days from the first occurrence in which the busiest one is looked for: a leap year and a month. */
 const CHECKED_DAYS = 397;
+/** And at most so many occurrences, which of the densest rule are 50 days. */
+const CHECKED_OCCURRENCES = 5_000;
 /** Days that the doses of a day are averaged over: three cycles of 21 days on and 7 off. */
 const AVERAGED_DAYS = 84;
 /**
@@ -88,7 +90,7 @@ export interface Recurrence {
  * before EXDATE and cycle take away. UNTIL is an instant and included.
  *
  * @throws {RuleError} When the schedule is malformed, yields nothing, or yields more than 96
- * occurrences on some local day within 397 days of its first.
+ * occurrences on some local day within 397 days, or 5,000 occurrences, of its first.
  */
 export function readSchedule(schedule: Schedule): Recurrence {
   const plan = readPlan(schedule);
@@ -110,17 +112,25 @@ function toRecurrence(plan: Plan): Recurrence {
   return {
     rrule: plan.rule?.canonical ?? null,
     next: (after, count) => take(occurrences(plan, Temporal.Instant.from(after)), count),
-    perDay: (after) => {
-      const from = Temporal.Instant.from(after);
-      const end = from.add({ hours: 24 * AVERAGED_DAYS }).toString();
-      let count = 0;
-      for (const { due_at } of occurrences(plan, from)) {
-        if (Date.parse(due_at) >= Date.parse(end)) break;
-        count++;
-      }
-      return count / AVERAGED_DAYS;
-    },
+    perDay: (after) => averageOf(plan, Temporal.Instant.from(after)),
   };
+}
+
+/** On the wall clock, where a day has 24 hours and a change of clocks does not count. */
+function averageOf(plan: Plan, after: Temporal.Instant): number {
+  const from = after.toZonedDateTimeISO(plan.timezone).toPlainDateTime()
+    .subtract({ minutes: plan.shift_minutes });
+  const end = from.add({ days: AVERAGED_DAYS });
+  let count = 0;
+  for (const local of walls(plan, from)) {
+    if (Temporal.PlainDateTime.compare(local, end) >= 0) break;
+    if (plan.exdate.size > 0) {
+      if (plan.exdate.has(local.toZonedDateTime(plan.timezone).epochMilliseconds)) continue;
+    }
+    // `after` itself has been.
+    if (Temporal.PlainDateTime.compare(local, from) > 0) count++;
+  }
+  return count / AVERAGED_DAYS;
 }
 
 /** A schedule, parsed. Times of day are carried as UTC, where no hour is missing or comes twice. */
@@ -229,6 +239,7 @@ function checkDays(plan: Plan): void {
   const { library, counted, start, rdate, cycle, exdate, until, timezone } = plan;
   const counts = new Map<string, number>();
   let busiest = 0;
+  let seen = 0;
   let yields = false;
   let end: Temporal.PlainDateTime | undefined;
   /** Counts an occurrence; gives whether the next one is of interest. */
@@ -243,7 +254,7 @@ function checkDays(plan: Plan): void {
       const at = local.toZonedDateTime(timezone).epochMilliseconds;
       yields = !exdate.has(at) && (at <= until || rdate.includes(local));
     }
-    return busiest <= MAX_PER_DAY && local.year <= LAST_YEAR &&
+    return busiest <= MAX_PER_DAY && local.year <= LAST_YEAR && ++seen < CHECKED_OCCURRENCES &&
       (!yields || Temporal.PlainDateTime.compare(local, end) < 0);
   };
   for (const local of library ? rdate : [start, ...rdate]) see(local);
@@ -323,6 +334,10 @@ function* ruleWalls(plan: Plan, from: Temporal.PlainDateTime): Generator<Tempora
   const { timezone, until } = plan;
   for (const local of plan.counted ?? libraryWalls(plan.library!, from)) {
     if (Temporal.PlainDateTime.compare(local, from) < 0) continue;
+    if (until === Infinity) {
+      yield local;
+      continue;
+    }
     const at = local.toZonedDateTime(timezone).epochMilliseconds;
     // A time in a gap comes up to a day later than it reads: the next may yet be within.
     if (at > until + DAY_MS) return;

@@ -31,14 +31,14 @@ for (const count of [2, 4, 8]) {
   Deno.test(`${count} ticks at once log each occurrence once and tell it once`, () =>
     withReminderLab(async (lab) => {
       await makePeople(lab, 20);
-      await makeReminders(lab, 1_500, RULE);
+      await makeReminders(lab, 400, RULE);
       await settle(lab, BEGIN_MS - 1);
       const tick = ticker(lab.url);
 
       for (let quarter = 0; quarter < 3; quarter++) {
         const now = BEGIN_MS + quarter * HOUR / 4;
         const reports = await Promise.all(Array.from({ length: count }, () => tick(() => now)));
-        assertEquals(reports.reduce((sum, { sent }) => sum + sent, 0), 1_500);
+        assertEquals(reports.reduce((sum, { sent }) => sum + sent, 0), 400);
       }
 
       assertEquals(await wronglyLogged(lab, 15, BEGIN_MS + HOUR / 2), 0);
