@@ -118,30 +118,31 @@ function toRecurrence(plan: Plan): Recurrence {
 
 /** On the wall clock, where a day has 24 hours and a change of clocks does not count. */
 function averageOf(plan: Plan, after: Temporal.Instant): number {
-  const from = after.toZonedDateTimeISO(plan.timezone).toPlainDateTime()
-    .subtract({ minutes: plan.shift_minutes });
-  const end = from.add({ days: AVERAGED_DAYS });
+  const from = planned(plan, after);
   let count = 0;
-  for (const local of walls(plan, from)) {
-    if (Temporal.PlainDateTime.compare(local, end) >= 0) break;
-    if (plan.exdate.size > 0) {
-      if (plan.exdate.has(local.toZonedDateTime(plan.timezone).epochMilliseconds)) continue;
-    }
+  for (const wall of walls(plan, from)) {
+    if (wall >= from + AVERAGED_DAYS * DAY_MS) break;
+    if (plan.exdate.size > 0 && plan.exdate.has(instantOf(wall, plan.timezone))) continue;
     // `after` itself has been.
-    if (Temporal.PlainDateTime.compare(local, from) > 0) count++;
+    if (wall > from) count++;
   }
   return count / AVERAGED_DAYS;
 }
 
-/** A schedule, parsed. Times of day are carried as UTC, where no hour is missing or comes twice. */
+/**
+ * What a wall clock shows, in milliseconds as if it were UTC, where no hour is missing or comes twice.
+ */
+type Wall = number;
+
+/** A schedule, parsed. */
 interface Plan {
   rule: RuleText | null;
   library: RRuleTemporal | null;
   /** All that a rule with COUNT yields, which can only be counted from its start; else null. */
-  counted: Temporal.PlainDateTime[] | null;
-  start: Temporal.PlainDateTime;
+  counted: Wall[] | null;
+  start: Wall;
   timezone: string;
-  rdate: Temporal.PlainDateTime[];
+  rdate: Wall[];
   /** Instants in milliseconds. */
   exdate: Set<number>;
   until: number;
@@ -163,11 +164,9 @@ function readPlan(schedule: Schedule): Plan {
     counted: rule?.count != null ? countOut(library!) : null,
     start,
     timezone,
-    rdate: readDates(schedule.rdate, "rdate").sort(Temporal.PlainDateTime.compare),
+    rdate: readDates(schedule.rdate, "rdate").sort((a, b) => a - b),
     exdate: new Set(
-      readDates(schedule.exdate, "exdate").map((local) =>
-        local.toZonedDateTime(timezone).epochMilliseconds
-      ),
+      readDates(schedule.exdate, "exdate").map((wall) => instantOf(wall, timezone)),
     ),
     until: rule?.until ? Date.parse(rule.until) : Infinity,
     cycle,
@@ -175,11 +174,11 @@ function readPlan(schedule: Schedule): Plan {
   };
 }
 
-function expand(rule: RuleText, start: Temporal.PlainDateTime): RRuleTemporal {
+function expand(rule: RuleText, start: Wall): RRuleTemporal {
   try {
     return new RRuleTemporal({
       rruleString: rule.text,
-      dtstart: start.toZonedDateTime("UTC"),
+      dtstart: Temporal.Instant.fromEpochMilliseconds(start).toZonedDateTimeISO("UTC"),
       strict: true,
       cache: false,
       maxIterations: rule.count === null ? MAX_PERIODS : MAX_COUNTED_PERIODS,
@@ -189,12 +188,12 @@ function expand(rule: RuleText, start: Temporal.PlainDateTime): RRuleTemporal {
   }
 }
 
-function countOut(library: RRuleTemporal): Temporal.PlainDateTime[] {
-  const all: Temporal.PlainDateTime[] = [];
+function countOut(library: RRuleTemporal): Wall[] {
+  const all: Wall[] = [];
   try {
     library.all((date) => {
-      all.push(toLocal(date));
-      return date.year <= LAST_YEAR;
+      all.push(date.epochMilliseconds);
+      return date.epochMilliseconds < LAST_MS;
     });
   } catch {
     if (all.length > 0) {
@@ -214,12 +213,12 @@ function isZone(name: string): boolean {
   }
 }
 
-function readLocal(text: string, field: string): Temporal.PlainDateTime {
+function readLocal(text: string, field: string): Wall {
   try {
     if (!LOCAL_TIME.test(text)) throw new RangeError();
     const local = Temporal.PlainDateTime.from(text, { overflow: "reject" });
     if (local.year < 1970 || local.year > LAST_YEAR) throw new RangeError();
-    return local;
+    return local.toZonedDateTime("UTC").epochMilliseconds;
   } catch {
     throw new RuleError(
       `A local time has the form 2026-03-08T02:30:00, of a year 1970 to ${LAST_YEAR}`,
@@ -229,40 +228,39 @@ function readLocal(text: string, field: string): Temporal.PlainDateTime {
   }
 }
 
-function readDates(texts: string[], field: string): Temporal.PlainDateTime[] {
+function readDates(texts: string[], field: string): Wall[] {
   if (texts.length > MAX_DATES) throw new RuleError(`At most ${MAX_DATES} dates`, 0, field);
   return texts.map((text, index) => readLocal(text, `${field}.${index}`));
 }
 
 /** Refuses a plan that yields nothing, or too much on some day. */
-function checkDays(plan: Plan): void {
-  const { library, counted, start, rdate, cycle, exdate, until, timezone } = plan;
-  const counts = new Map<string, number>();
+function checkDays({ library, counted, start, rdate, exdate, until, timezone, cycle }: Plan): void {
+  const counts = new Map<number, number>();
   let busiest = 0;
   let seen = 0;
   let yields = false;
-  let end: Temporal.PlainDateTime | undefined;
+  let end = Infinity;
   /** Counts an occurrence; gives whether the next one is of interest. */
-  const see = (local: Temporal.PlainDateTime) => {
-    if (!isOn(local, start, cycle)) return local.year <= LAST_YEAR;
-    const day = local.toPlainDate().toString();
+  const see = (wall: Wall) => {
+    if (!isOn(wall, start, cycle)) return wall < LAST_MS;
+    const day = Math.floor(wall / DAY_MS);
     const count = (counts.get(day) ?? 0) + 1;
     counts.set(day, count);
     busiest = Math.max(busiest, count);
-    end ??= local.add({ days: CHECKED_DAYS });
+    end = Math.min(end, wall + CHECKED_DAYS * DAY_MS);
     if (!yields) {
-      const at = local.toZonedDateTime(timezone).epochMilliseconds;
-      yields = !exdate.has(at) && (at <= until || rdate.includes(local));
+      const at = instantOf(wall, timezone);
+      yields = !exdate.has(at) && (at <= until || rdate.includes(wall));
     }
-    return busiest <= MAX_PER_DAY && local.year <= LAST_YEAR && ++seen < CHECKED_OCCURRENCES &&
-      (!yields || Temporal.PlainDateTime.compare(local, end) < 0);
+    return busiest <= MAX_PER_DAY && wall < LAST_MS && ++seen < CHECKED_OCCURRENCES &&
+      (!yields || wall < end);
   };
-  for (const local of library ? rdate : [start, ...rdate]) see(local);
-  end = undefined;
+  for (const wall of library ? rdate : [start, ...rdate]) see(wall);
+  end = Infinity;
   if (counted) counted.every(see);
   else {
     try {
-      library?.all((date) => see(toLocal(date)));
+      library?.all((date) => see(date.epochMilliseconds));
     } catch {
       // MAX_PERIODS without an occurrence: there are no more.
     }
@@ -296,12 +294,10 @@ function* inOrder(plan: Plan, after: Temporal.Instant): Generator<Temporal.Zoned
   const { timezone, shift_minutes, exdate } = plan;
   const held: Temporal.ZonedDateTime[] = [];
   // A wall clock is never turned by more than a day.
-  const from = after.toZonedDateTimeISO(timezone).toPlainDateTime()
-    .subtract({ minutes: shift_minutes }).subtract({ days: 2 });
-  for (const planned of walls(plan, from)) {
-    if (planned.year > LAST_YEAR) break;
-    if (exdate.has(planned.toZonedDateTime(timezone).epochMilliseconds)) continue;
-    const local = planned.add({ minutes: shift_minutes });
+  for (const wall of walls(plan, planned(plan, after) - 2 * DAY_MS)) {
+    if (wall >= LAST_MS) break;
+    if (exdate.size > 0 && exdate.has(instantOf(wall, timezone))) continue;
+    const local = toLocal(wall + shift_minutes * 60_000);
     const zoned = local.toZonedDateTime(timezone, { disambiguation: "compatible" });
     if (!zoned.toPlainDateTime().equals(local)) {
       held.push(zoned);
@@ -314,56 +310,49 @@ function* inOrder(plan: Plan, after: Temporal.Instant): Generator<Temporal.Zoned
 }
 
 /** Planned wall-clock times from `from` on, in order: rule and RDATE, on days of the cycle. */
-function* walls(plan: Plan, from: Temporal.PlainDateTime): Generator<Temporal.PlainDateTime> {
+function* walls(plan: Plan, from: Wall): Generator<Wall> {
   const { library, start, cycle } = plan;
   const dates = (library ? plan.rdate : [start, ...plan.rdate])
-    .filter((local) => Temporal.PlainDateTime.compare(local, from) >= 0)
-    .sort(Temporal.PlainDateTime.compare);
-  for (const local of library ? ruleWalls(plan, from) : []) {
-    while (dates[0] && Temporal.PlainDateTime.compare(dates[0], local) < 0) {
+    .filter((wall) => wall >= from)
+    .sort((a, b) => a - b);
+  for (const wall of library ? ruleWalls(plan, from) : []) {
+    while (dates[0] !== undefined && dates[0] < wall) {
       const date = dates.shift()!;
       if (isOn(date, start, cycle)) yield date;
     }
-    if (isOn(local, start, cycle)) yield local;
+    if (isOn(wall, start, cycle)) yield wall;
   }
   for (const date of dates) if (isOn(date, start, cycle)) yield date;
 }
 
 /** What the rule yields from `from` on. */
-function* ruleWalls(plan: Plan, from: Temporal.PlainDateTime): Generator<Temporal.PlainDateTime> {
+function* ruleWalls(plan: Plan, from: Wall): Generator<Wall> {
   const { timezone, until } = plan;
-  for (const local of plan.counted ?? libraryWalls(plan.library!, from)) {
-    if (Temporal.PlainDateTime.compare(local, from) < 0) continue;
-    if (until === Infinity) {
-      yield local;
-      continue;
-    }
-    const at = local.toZonedDateTime(timezone).epochMilliseconds;
+  for (const wall of plan.counted ?? libraryWalls(plan.library!, from)) {
+    if (wall < from) continue;
+    const at = until === Infinity ? 0 : instantOf(wall, timezone);
     // A time in a gap comes up to a day later than it reads: the next may yet be within.
     if (at > until + DAY_MS) return;
-    if (at <= until) yield local;
+    if (at <= until) yield wall;
   }
 }
 
 /** What the library yields from `from` on: read in stretches, each twice as long as the one before. */
-function* libraryWalls(
-  library: RRuleTemporal,
-  from: Temporal.PlainDateTime,
-): Generator<Temporal.PlainDateTime> {
-  let after = from.toZonedDateTime("UTC").epochMilliseconds;
+function* libraryWalls(library: RRuleTemporal, from: Wall): Generator<Wall> {
+  let after = from;
   for (let days = 2; after <= LAST_MS; days = Math.min(2 * days, LONGEST_STRETCH_DAYS)) {
     const first = nextOf(library, after);
     if (first === null) return;
     const end = first + days * DAY_MS;
     for (const date of library.between(new Date(first), new Date(end - 1), true)) {
-      yield toLocal(date);
+      yield date.epochMilliseconds;
     }
     after = end;
   }
 }
 
-/** Epoch milliseconds of the first occurrence that is not before `from`. */
-function nextOf(library: RRuleTemporal, from: number): number | null {
+/** The first occurrence that is not before `from`. */
+function nextOf(library: RRuleTemporal, from: Wall): Wall | null {
   try {
     return library.next(new Date(from), true)?.epochMilliseconds ?? null;
   } catch {
@@ -371,19 +360,26 @@ function nextOf(library: RRuleTemporal, from: number): number | null {
   }
 }
 
-function toLocal(date: { epochMilliseconds: number }): Temporal.PlainDateTime {
-  return Temporal.Instant.fromEpochMilliseconds(date.epochMilliseconds)
-    .toZonedDateTimeISO("UTC").toPlainDateTime();
+function toLocal(wall: Wall): Temporal.PlainDateTime {
+  return Temporal.Instant.fromEpochMilliseconds(wall).toZonedDateTimeISO("UTC").toPlainDateTime();
+}
+
+/** Epoch milliseconds of the instant at which a wall clock shows a time. */
+function instantOf(wall: Wall, timezone: string): number {
+  return toLocal(wall).toZonedDateTime(timezone, { disambiguation: "compatible" })
+    .epochMilliseconds;
+}
+
+/** What the wall clock shows at an instant, less the shift: its place in the plan. */
+function planned({ timezone, shift_minutes }: Plan, at: Temporal.Instant): Wall {
+  return at.toZonedDateTimeISO(timezone).toPlainDateTime().toZonedDateTime("UTC")
+    .epochMilliseconds - shift_minutes * 60_000;
 }
 
 /** Whether a day is one of those with, counted from the day of the start; days before it are, too. */
-function isOn(
-  local: Temporal.PlainDateTime,
-  start: Temporal.PlainDateTime,
-  cycle: Schedule["cycle"],
-): boolean {
+function isOn(wall: Wall, start: Wall, cycle: Schedule["cycle"]): boolean {
   if (!cycle) return true;
-  const { days } = start.toPlainDate().until(local.toPlainDate(), { largestUnit: "day" });
+  const days = Math.floor(wall / DAY_MS) - Math.floor(start / DAY_MS);
   const length = cycle.days_on + cycle.days_off;
   return ((days % length) + length) % length < cycle.days_on;
 }
