@@ -69,7 +69,7 @@ Deno.test("a clock that jumps between ticks loses nothing and doubles nothing", 
 Deno.test("a worker that was away for six hours sends what is of use and does not flood", () =>
   withReminderLab(async (lab) => {
     await makePeople(lab, 3);
-    await makeReminders(lab, 12, { ...RULE, grace_minutes: 30 });
+    await makeReminders(lab, 12, { ...RULE, grace_minutes: 31 });
     await settle(lab, BEGIN_MS + 6 * HOUR);
 
     assertEquals(await wronglyLogged(lab, 15, BEGIN_MS + 6 * HOUR), 0);

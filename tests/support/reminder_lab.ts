@@ -40,6 +40,9 @@ export async function withReminderLab<T>(work: (lab: Lab) => Promise<T>): Promis
           sql,
         });
       } finally {
+        // Pools drop connections that end while idle; those of a server that is gone they would miss.
+        await sql`
+          select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'functions'`;
         await sql.end();
       }
     }, async () => {
