@@ -9,6 +9,7 @@ import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchNotifications } from "./notifications.ts";
 import { benchRecords } from "./records.ts";
+import { benchReminders } from "./reminders.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
   fields: benchFields,
@@ -16,6 +17,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
+  reminders: benchReminders,
   notifications: benchNotifications,
 };
 
