@@ -141,7 +141,7 @@ class Clockwork {
           select id from public.reminders
           where is_active and next_due_at = ${new Date(begin).toISOString()}::text::timestamptz
           limit ${count}
-        ) as some
+        ) as chosen
       )
       update public.reminders as r
       set upcoming[1] = r.upcoming[1]

@@ -15,6 +15,13 @@ export async function benchGraphile(
   say: (line: string) => void,
 ): Promise<Map<string, number>> {
   const pool = new pg.Pool({ connectionString: url, max: CONCURRENCY });
+  for (const event of ["error", "connect"] as const) {
+    pool.on(event, (given: unknown) => {
+      if (event === "connect") {
+        (given as { on: (e: string, f: () => void) => void }).on("error", () => {});
+      }
+    });
+  }
   await pool.query(`
     create table if not exists public.bench_logs (
       id uuid primary key default gen_random_uuid(),
@@ -35,7 +42,7 @@ export async function benchGraphile(
           [n],
         );
         await query(
-          `select private.notify(md5('u' || $1 % $2)::uuid, 'reminder_due',
+          `select private.notify(md5('u' || $1::integer % $2::integer)::uuid, 'reminder_due',
              jsonb_build_object('log_id', $3::uuid))`,
           [n, accounts, rows[0].id],
         );
@@ -93,6 +100,7 @@ async function rateOf(pool: pg.Pool, jobs: number, work: Work): Promise<number> 
       },
     },
   });
+  runner.events.on("job:error", ({ error }) => all.reject(error));
   await all.promise;
   const took = performance.now() - began;
   await runner.stop();
