@@ -120,6 +120,7 @@ async function platformScripts(): Promise<string[]> {
     await read("./auth.sql"),
     await read("./storage.sql"),
     await read("./rest.sql"),
+    await read("./qstash.sql"),
   ];
 }
 

@@ -6,6 +6,7 @@ import { parse } from "@std/toml";
 import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
 import { derive } from "./gateway.ts";
+import { QSTASH_BASE } from "./qstash/base.ts";
 
 /** The environment as it was before a stack put its own into it. */
 const GIVEN = Deno.env.toObject();
@@ -49,6 +50,8 @@ function functionEnv(context: StackContext): Record<string, string> {
     BLIND_INDEX_KEY: GIVEN.BLIND_INDEX_KEY ?? context.keys.blindIndex,
     QSTASH_CURRENT_SIGNING_KEY: GIVEN.QSTASH_CURRENT_SIGNING_KEY ?? context.keys.queue.current,
     QSTASH_NEXT_SIGNING_KEY: GIVEN.QSTASH_NEXT_SIGNING_KEY ?? context.keys.queue.next,
+    QSTASH_URL: GIVEN.QSTASH_URL ?? context.apiUrl + QSTASH_BASE,
+    QSTASH_TOKEN: GIVEN.QSTASH_TOKEN ?? context.keys.queueToken,
     AUDIT_SIGNING_KEY: GIVEN.AUDIT_SIGNING_KEY ?? JSON.stringify(context.keys.auditSigning),
     // On a machine of one's own, pages from anywhere may be tried.
     ALLOWED_ORIGINS: GIVEN.ALLOWED_ORIGINS ?? "*",

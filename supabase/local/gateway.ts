@@ -4,7 +4,10 @@
 import type { Part, Peer, StackContext } from "./context.ts";
 
 /** Parts by the first path segment they answer. */
-export type Parts = Record<"auth" | "rest" | "storage" | "functions", Part>;
+export type Parts = Record<"auth" | "rest" | "storage" | "functions" | "qstash" | "redis", Part>;
+
+/** Answers below `/_local/<name>` of parts that have something to show there. */
+export type Locals = Record<"qstash", (request: Request) => Promise<Response | undefined>>;
 
 const CORS = {
   "access-control-allow-origin": "*",
@@ -14,10 +17,13 @@ const CORS = {
 };
 
 /** Builds the gateway's fetch handler. */
-export function createGateway(context: StackContext, parts: Parts): Part {
+export function createGateway(context: StackContext, parts: Parts, locals: Locals): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
-    if (pathname.startsWith("/_local/")) return local(context, request, peer);
+    if (pathname.startsWith("/_local/")) return await local(context, locals, request, peer);
+    const server = /^\/(qstash|redis)(?:\/|$)/.exec(pathname)?.[1];
+    // For servers only, so without CORS; and as it came, for a whole address may stand in the path.
+    if (server) return await parts[server as keyof Parts](request, peer);
     const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
     const inner = withPeer(request, peer);
@@ -28,14 +34,21 @@ export function createGateway(context: StackContext, parts: Parts): Part {
   };
 }
 
-function local(context: StackContext, request: Request, peer: Peer): Response {
+async function local(
+  context: StackContext,
+  locals: Locals,
+  request: Request,
+  peer: Peer,
+): Promise<Response> {
   if (!isLoopback(peer.address) || !isLoopback(new URL(request.url).hostname)) return notFound();
   const url = new URL(request.url);
   if (url.pathname === "/_local/health") return Response.json({ ready: true });
   if (url.pathname === "/_local/outbox") {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
-  return notFound();
+  const name = /^\/_local\/([^/]+)/.exec(url.pathname)?.[1] ?? "";
+  const part = Object.hasOwn(locals, name) ? locals[name as keyof Locals] : undefined;
+  return await part?.(request) ?? notFound();
 }
 
 /** Writes the client's address where hosted Supabase's edge does, over what the client claims. */

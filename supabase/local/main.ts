@@ -8,6 +8,7 @@ import { Fault } from "./fault.ts";
 import { findInstance } from "./instance.ts";
 import { loadKeys } from "./keys.ts";
 import { databaseUrl, stopCluster } from "./postgres.ts";
+import { QSTASH_BASE } from "./qstash/base.ts";
 import type { StackOptions } from "./stack.ts";
 
 async function main(args: string[]): Promise<void> {
@@ -126,6 +127,8 @@ async function describe(options: StackOptions): Promise<Record<string, string>> 
     STORAGE_URL: `${apiUrl}/storage/v1`,
     OUTBOX_URL: `${apiUrl}/_local/outbox`,
     DB_URL: databaseUrl(options.dbPort, "postgres"),
+    QSTASH_URL: apiUrl + QSTASH_BASE,
+    QSTASH_TOKEN: keys.queueToken,
     PUBLISHABLE_KEY: keys.publishable,
     SECRET_KEY: keys.secret,
   };

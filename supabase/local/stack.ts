@@ -20,10 +20,11 @@ import { Fault } from "./fault.ts";
 import { mountFunctions } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
 import { claimDataDir } from "./instance.ts";
-import { loadKeys } from "./keys.ts";
+import { loadKeys, newQueueKey, saveKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { createQStash } from "./qstash/qstash.ts";
 import { createRest } from "./rest.ts";
 import { createStorage } from "./storage/storage.ts";
 
@@ -83,14 +84,28 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
     const lite = createLite(context);
     closers.push(() => withinGrace(lite.close()));
+    const { keys } = context;
+    const qstash = await createQStash({
+      databaseUrl: adminUrl,
+      token: keys.queueToken,
+      keys: keys.queue,
+      saveKeys: (queue) => saveKeys(dataDir, { ...keys, queue }),
+      newKey: newQueueKey,
+      now: context.now,
+    });
+    closers.push(() => qstash.close());
     handler = createGateway(context, {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
       storage: createStorage(context),
       functions: await mountFunctions(context),
-    });
+      qstash: qstash.part,
+      redis: () => Response.json({}),
+    }, { qstash: qstash.control });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);
+    qstash.start();
+    closers.push(() => qstash.close());
     return { context, options, stop };
   } catch (error) {
     await stop();
