@@ -4,7 +4,9 @@
 import { Cron } from "croner";
 import { invalid } from "./errors.ts";
 
-const PART = String.raw`(?:\*|\?|[0-9A-Za-z]+(?:-[0-9A-Za-z]+)?)(?:/[0-9]+)?`;
+// The library knows more than the service: L, W, #, seconds.
+const VALUE = "(?:[0-9]{1,2}|[A-Za-z]{3})";
+const PART = String.raw`(?:\*|\?|${VALUE}(?:-${VALUE})?)(?:/[0-9]+)?`;
 const FIELDS = new RegExp(String.raw`^${PART}(?:,${PART})*(?: ${PART}(?:,${PART})*){4}$`);
 
 /**

@@ -2,7 +2,6 @@
 // that passed while nobody was at work is made up once, however many there were; one that fell into a
 // pause is not.
 
-import { describeError } from "../log_errors.ts";
 import { nextTime } from "./cron.ts";
 import { invalid, notFound, overLimit, QStashError } from "./errors.ts";
 import { isUrl, NAME, readOptions, type Source } from "./options.ts";
@@ -143,7 +142,7 @@ async function fire(
   } catch (error) {
     // Its URL group is gone, say: that is no reason to try the same time again for ever.
     if (!(error instanceof QStashError)) throw error;
-    console.error(`Schedule ${schedule.id} published nothing:`, describeError(error));
+    console.error(`Schedule ${schedule.id} published nothing: ${error.message}`);
   }
   await tx`
     update _qstash.schedules
