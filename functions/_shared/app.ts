@@ -8,7 +8,7 @@ import { requestId } from "hono/request-id";
 import { matchedRoutes } from "hono/route";
 import { secureHeaders } from "hono/secure-headers";
 import { z } from "zod";
-import { verifyCaller, verifySecretKey } from "./auth.ts";
+import { verifyCaller } from "./auth.ts";
 import type { Caller, RequestContext } from "./db.ts";
 import type { Deps } from "./deps.ts";
 import { AppError, toAppError, toFailure } from "./errors.ts";
@@ -32,7 +32,7 @@ interface AppOptions {
   name: string;
   /** Paths that are answered without a token. Everything else needs one, unknown paths too. */
   publicPaths?: string[];
-  /** Paths of jobs, which need the secret key instead: their routes use `withSecretKey`. */
+  /** Paths of jobs, which need the secret key instead: their routes use `fromQueueOrSecretKey`. */
   secretKeyPaths?: string[];
 }
 
@@ -142,17 +142,6 @@ const onlyErrors: MiddlewareHandler<AppEnv> = async (_c, next) => {
     throw toAppError(thrown);
   }
 };
-
-/**
- * Lets a request through that carries the secret key. It is put on the route itself, so that no other
- * spelling of its path passes by it.
- */
-export function withSecretKey(deps: Deps): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    await verifySecretKey(c.req.raw, deps.auth);
-    await next();
-  };
-}
 
 function authenticated(deps: Deps, pathsWithoutToken: string[]): MiddlewareHandler<AppEnv> {
   return async (c, next) => {

@@ -2,9 +2,9 @@
 // that the queue calls is public to newApp and asks here first.
 
 import { Receiver } from "@upstash/qstash";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { AppEnv } from "./app.ts";
-import { verifyCaller } from "./auth.ts";
+import { verifyCaller, verifySecretKey } from "./auth.ts";
 import type { Deps } from "./deps.ts";
 import { AppError } from "./errors.ts";
 import { readBody } from "./json.ts";
@@ -61,19 +61,36 @@ export function createQueueReceiver(keys: QueueKeys | undefined): QueueReceiver 
  */
 export function fromQueueOrCaller(deps: Deps): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    const signature = c.req.header("upstash-signature");
-    if (signature === undefined) {
+    if (!await isDelivery(c, deps)) {
       c.set("caller", { ...c.var.context, ...await verifyCaller(c.req.raw, deps.auth) });
-      return await next();
     }
-    // A copy, as the route reads the body again.
-    const bytes = await readBody(c.req.raw.clone(), MAX_DELIVERY_BYTES);
-    const is_accepted = await deps.queue.accepts({
-      signature,
-      body: new TextDecoder().decode(bytes),
-      url: `${deps.publicUrl}/functions/v1${c.req.path}`,
-    });
-    if (!is_accepted) throw new AppError("unauthenticated", "The signature is not valid");
     await next();
   };
+}
+
+/** As {@link fromQueueOrCaller}, with the secret key in the place of a person: for jobs. */
+export function fromQueueOrSecretKey(deps: Deps): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    if (!await isDelivery(c, deps)) await verifySecretKey(c.req.raw, deps.auth);
+    await next();
+  };
+}
+
+/**
+ * Whether the request is a delivery of the queue; without a signature it is none.
+ *
+ * @throws {AppError} `unauthenticated` when there is a signature and it does not hold.
+ */
+async function isDelivery(c: Context<AppEnv>, deps: Deps): Promise<boolean> {
+  const signature = c.req.header("upstash-signature");
+  if (signature === undefined) return false;
+  // A copy, as the route reads the body again.
+  const bytes = await readBody(c.req.raw.clone(), MAX_DELIVERY_BYTES);
+  const is_accepted = await deps.queue.accepts({
+    signature,
+    body: new TextDecoder().decode(bytes),
+    url: `${deps.publicUrl}/functions/v1${c.req.path}`,
+  });
+  if (!is_accepted) throw new AppError("unauthenticated", "The signature is not valid");
+  return true;
 }

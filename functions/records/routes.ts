@@ -2,12 +2,13 @@
 
 import type { Hono } from "hono";
 import { z } from "zod";
-import { type AppEnv, newApp, withSecretKey } from "../_shared/app.ts";
+import { type AppEnv, newApp } from "../_shared/app.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
 import { withFields } from "../_shared/field_deps.ts";
 import { readBody } from "../_shared/json.ts";
 import { buildDocument, describe } from "../_shared/openapi.ts";
+import { fromQueueOrSecretKey } from "../_shared/queue.ts";
 import { type RateLimit, rateLimited } from "../_shared/rate_limit.ts";
 import { requireJsonType, validate } from "../_shared/validate.ts";
 import { readDescriptions, writeDescription } from "./descriptions.ts";
@@ -184,12 +185,13 @@ export function createApp(productDeps: Deps): Hono<AppEnv> {
     describe({
       summary: "Remove what was uploaded and never taken over",
       description:
-        "For a job, at least daily, with the secret key: a batch of uploads that ended three hours " +
-        "ago or more, when no address takes them any more. May be repeated at any time.",
+        "For a job, at least daily, by the queue's signature or with the secret key: a batch of " +
+        "uploads that ended three hours ago or more, when no address takes them any more. May be " +
+        "repeated at any time.",
       data: SweepResult,
       needs_secret_key: true,
     }),
-    withSecretKey(deps),
+    fromQueueOrSecretKey(deps),
     rateLimited(deps, SWEEP_LIMIT),
     validate("json", EmptyBody),
     async (c) => ok(c, await sweepUploads(deps, c.var.context)),

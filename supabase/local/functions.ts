@@ -7,6 +7,7 @@ import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
 import { derive } from "./gateway.ts";
 import { QSTASH_BASE } from "./qstash/base.ts";
+import { REDIS_BASE } from "./redis/base.ts";
 
 /** The environment as it was before a stack put its own into it. */
 const GIVEN = Deno.env.toObject();
@@ -16,8 +17,12 @@ interface FunctionModule {
 }
 
 /** Mounts every function of config.toml; a module is imported when its first request comes. */
-export async function mountFunctions(context: StackContext): Promise<Part> {
-  for (const [name, value] of Object.entries(functionEnv(context))) Deno.env.set(name, value);
+export async function mountFunctions(
+  context: StackContext,
+  { redis = false }: { redis?: boolean } = {},
+): Promise<Part> {
+  const env = { ...functionEnv(context), ...(redis ? redisEnv(context) : {}) };
+  for (const [name, value] of Object.entries(env)) Deno.env.set(name, value);
   const entrypoints = await readEntrypoints();
   const modules = new Map<string, Promise<FunctionModule>>();
   return async (request) => {
@@ -55,6 +60,14 @@ function functionEnv(context: StackContext): Record<string, string> {
     AUDIT_SIGNING_KEY: GIVEN.AUDIT_SIGNING_KEY ?? JSON.stringify(context.keys.auditSigning),
     // On a machine of one's own, pages from anywhere may be tried.
     ALLOWED_ORIGINS: GIVEN.ALLOWED_ORIGINS ?? "*",
+  };
+}
+
+/** Makes functions count requests in the stack's Redis. */
+function redisEnv({ apiUrl, keys }: StackContext): Record<string, string> {
+  return {
+    UPSTASH_REDIS_REST_URL: GIVEN.UPSTASH_REDIS_REST_URL ?? apiUrl + REDIS_BASE,
+    UPSTASH_REDIS_REST_TOKEN: GIVEN.UPSTASH_REDIS_REST_TOKEN ?? keys.redisToken,
   };
 }
 

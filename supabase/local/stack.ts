@@ -3,6 +3,7 @@
 
 import { join } from "@std/path";
 import postgres from "postgres";
+import { applySchedules } from "../../tools/schedules.ts";
 import { createAuth } from "./auth/auth.ts";
 import type { Part, StackContext } from "./context.ts";
 import {
@@ -24,7 +25,9 @@ import { loadKeys, newQueueKey, saveKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { QSTASH_BASE } from "./qstash/base.ts";
 import { createQStash } from "./qstash/qstash.ts";
+import { createRedis } from "./redis/redis.ts";
 import { createRest } from "./rest.ts";
 import { createStorage } from "./storage/storage.ts";
 
@@ -38,6 +41,12 @@ export interface StackOptions {
   dbPort: number;
   /** Whether a new database gets supabase/seed.sql. */
   seed: boolean;
+  /** Whether the product's schedules are made at the start; without them nothing happens by itself. */
+  schedules?: boolean;
+  /** Whether functions count requests in the stack's Redis instead of PostgreSQL. */
+  redis?: boolean;
+  /** What the waits of the queue are multiplied by; 1 when left out. */
+  queueWaitFactor?: number;
   /** Settings for PostgreSQL beside the usual ones. */
   settings?: Record<string, string>;
 }
@@ -92,18 +101,22 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       saveKeys: (queue) => saveKeys(dataDir, { ...keys, queue }),
       newKey: newQueueKey,
       now: context.now,
+      waitFactor: options.queueWaitFactor,
     });
     closers.push(() => qstash.close());
+    const redis = createRedis({ token: keys.redisToken, now: context.now });
+    closers.push(() => Promise.resolve(redis.close()));
     handler = createGateway(context, {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
       storage: createStorage(context),
-      functions: await mountFunctions(context),
+      functions: await mountFunctions(context, options),
       qstash: qstash.part,
-      redis: () => Response.json({}),
+      redis: redis.part,
     }, { qstash: qstash.control });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);
+    if (options.schedules) await scheduleProduct(context);
     qstash.start();
     closers.push(() => qstash.close());
     return { context, options, stop };
@@ -111,6 +124,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw error;
   }
+}
+
+/** Makes the product's schedules, through the queue's own address. */
+async function scheduleProduct({ apiUrl, keys }: StackContext): Promise<void> {
+  await applySchedules({
+    queueUrl: apiUrl + QSTASH_BASE,
+    token: keys.queueToken,
+    functionsUrl: `${apiUrl}/functions/v1`,
+  });
 }
 
 /** Brings the main database up to the checkout's platform and migrations. */

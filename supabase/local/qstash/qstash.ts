@@ -27,7 +27,7 @@ export interface QStashOptions {
   newKey: () => string;
   now: () => number;
   /** What all waits are multiplied by. */
-  waitFactor?: number;
+  waitFactor?: number | undefined;
   /** Whether others work on the same tables: then what is claimed may be theirs. */
   hasPeers?: boolean;
 }
