@@ -3,11 +3,14 @@
 
 import { Receiver } from "@upstash/qstash";
 import type { Context, MiddlewareHandler } from "hono";
+import { decodeJwt } from "jose";
 import type { AppEnv } from "./app.ts";
 import { verifyCaller, verifySecretKey } from "./auth.ts";
+import type { RequestContext } from "./db.ts";
 import type { Deps } from "./deps.ts";
 import { AppError } from "./errors.ts";
 import { readBody } from "./json.ts";
+import type { RateLimit } from "./rate_limit.ts";
 
 /** Keys of the queue's account; the next one takes over when keys are rolled. */
 export interface QueueKeys {
@@ -31,6 +34,8 @@ export interface QueueReceiver {
 const MAX_DELIVERY_BYTES = 64 * 1024;
 /** How far the clocks of the queue and of this machine may differ. */
 const CLOCK_TOLERANCE_SECONDS = 30;
+/** A signature lives for five minutes, and the tolerance before and after. */
+const ONE_DELIVERY: RateLimit = { capacity: 1, refillSeconds: 600 };
 
 /** Builds a receiver; without keys it accepts nothing. */
 export function createQueueReceiver(keys: QueueKeys | undefined): QueueReceiver {
@@ -55,7 +60,8 @@ export function createQueueReceiver(keys: QueueKeys | undefined): QueueReceiver 
 
 /**
  * Lets through what the queue has signed, and whoever is signed in; `c.var.caller` is set for the
- * latter only. A delivery may come more than once: what follows must bear that.
+ * latter only. A delivery may come more than once, each time with a signature of its own: what follows
+ * must bear that.
  *
  * Failures: `unauthenticated`.
  */
@@ -92,5 +98,23 @@ async function isDelivery(c: Context<AppEnv>, deps: Deps): Promise<boolean> {
     url: `${deps.publicUrl}/functions/v1${c.req.path}`,
   });
   if (!is_accepted) throw new AppError("unauthenticated", "The signature is not valid");
+  const { jti } = decodeJwt(signature);
+  if (!jti || !await isFirst(jti, c.var.context, deps)) {
+    throw new AppError("unauthenticated", "The signature was used before");
+  }
   return true;
+}
+
+/**
+ * Whether a signature is used for the first time. The queue signs each attempt anew, so one that comes
+ * again is played back by somebody. Its bucket has one token, and is full again when the signature has
+ * long ended.
+ */
+async function isFirst(
+  jti: string,
+  context: RequestContext,
+  { rateLimiter, pseudonym }: Deps,
+): Promise<boolean> {
+  const key = await pseudonym(`delivery ${jti}`);
+  return (await rateLimiter.take(key, ONE_DELIVERY, context)).allowed;
 }

@@ -11,6 +11,9 @@ import { withQueueLab } from "../support/queue_lab.ts";
 import { type DeliveryClaims, signDelivery } from "../support/queue.ts";
 import { Site } from "../support/stack_process.ts";
 
+/** Something to seal. */
+const EVENT = `insert into public.audit_events (actor_role, action, resource_type)
+  values ('doctor', 'open_record', 'medical_record')`;
 const IDS = SCHEDULES.map(({ id }) => id);
 
 Deno.test("schedules are made, changed and removed as the list says; foreign ones stay", async () => {
@@ -68,9 +71,8 @@ async function everythingBySchedule({ client, tick, seals, site }: Product) {
     schedules.map(({ scheduleId }) => scheduleId).toSorted(),
     IDS.map((id) => ID_PREFIX + id).toSorted(),
   );
-  await site.query(`insert into public.audit_events (actor_role, action, resource_type)
-    values ('doctor', 'open_record', 'medical_record')`);
   const before = await seals();
+  await site.query(EVENT);
   assertEquals(await tick("audit-seal"), "DELIVERED");
   assertEquals(await seals(), before + 1);
   assertEquals(await tick("keys-rotate"), "DELIVERED");
@@ -101,8 +103,7 @@ async function fromTheCommandLine({ site, client }: Product) {
 }
 
 async function whatIsNoDelivery({ keys, url, seals, site }: Product) {
-  await site.query(`insert into public.audit_events (actor_role, action, resource_type)
-    values ('doctor', 'open_record', 'medical_record')`);
+  await site.query(EVENT);
   const before = await seals();
   const address = `${url}/functions/v1/audit/seal`;
   const right: DeliveryClaims = { url: address, body: "{}", key: keys.queue.current };
@@ -124,8 +125,34 @@ async function whatIsNoDelivery({ keys, url, seals, site }: Product) {
   }
   assertEquals(await post("no.jwt.at-all"), 401);
   assertEquals(await seals(), before);
-  assertEquals(await post(await signDelivery({ ...right, key: keys.queue.next })), 200);
+  const signature = await signDelivery({ ...right, key: keys.queue.next });
+  assertEquals(await post(signature), 200);
   assertEquals(await seals(), before + 1);
+  // Somebody plays it back, once and many times.
+  await site.query(EVENT);
+  const replays = await Promise.all(Array.from({ length: 5 }, () => post(signature)));
+  assertEquals(replays, [401, 401, 401, 401, 401]);
+  assertEquals(await seals(), before + 1);
+  const racing = await signDelivery(right);
+  const statuses = await Promise.all(Array.from({ length: 5 }, () => post(racing)));
+  assertEquals(statuses.toSorted(), [200, 401, 401, 401, 401]);
+}
+
+async function inRedis({ url, keys }: Product) {
+  const redis = async (...command: string[]) => {
+    const response = await fetch(`${url}/redis`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${keys.redisToken}` },
+      body: JSON.stringify(command),
+    });
+    return (await response.json()).result;
+  };
+  assertEquals(await redis("PING"), "PONG");
+  assertEquals(await redis("KEYS", "rate:*"), []);
+  const document = await fetch(`${url}/functions/v1/audit/openapi.json`);
+  await document.body?.cancel();
+  assertEquals(document.headers.get("ratelimit-remaining"), "59");
+  assertEquals((await redis("KEYS", "rate:*")).length, 1);
 }
 
 async function theEnvironment({ site, keys, url }: Product) {
@@ -134,17 +161,13 @@ async function theEnvironment({ site, keys, url }: Product) {
   assertEquals(status.QSTASH_URL, `${url}/qstash`);
   assertEquals(status.QSTASH_TOKEN, keys.queueToken);
   assertEquals(status.UPSTASH_REDIS_REST_URL, `${url}/redis`);
-  const ping = await fetch(status.UPSTASH_REDIS_REST_URL, {
-    method: "POST",
-    headers: { authorization: `Bearer ${status.UPSTASH_REDIS_REST_TOKEN}` },
-    body: '["PING"]',
-  });
-  assertEquals(await ping.json(), { result: "PONG" });
+  assertEquals(status.UPSTASH_REDIS_REST_TOKEN, keys.redisToken);
 }
 
 Deno.test("the product on its queue", async (t) => {
   await Site.usePrepared(async (site) => {
-    await site.start({ BL_REDIS: "on" }).ready();
+    const process = site.start();
+    await process.ready();
     const keys = await loadKeys(site.dataDir);
     const url = `http://127.0.0.1:${site.apiPort}`;
     const client = new Client({
@@ -179,7 +202,7 @@ Deno.test("the product on its queue", async (t) => {
       await fromTheCommandLine(product);
     });
     await t.step(
-      "forged, expired and misdirected deliveries are refused, without effect",
+      "forged, expired, misdirected and repeated deliveries are refused, without effect",
       async () => {
         await client.schedules.pause({ schedule: `${ID_PREFIX}audit-seal` });
         await control("/run");
@@ -187,5 +210,11 @@ Deno.test("the product on its queue", async (t) => {
       },
     );
     await t.step("status tells where queue and Redis are", () => theEnvironment(product));
+    await t.step("functions count requests in Redis when the stack is told so", async () => {
+      process.signal("SIGTERM");
+      await process.ended;
+      await site.start({ BL_REDIS: "on", BL_SCHEDULES: "off" }).ready();
+      await inRedis(product);
+    });
   });
 });

@@ -9,10 +9,13 @@ import {
   assertSuccess,
   fakeDeps,
   post,
+  PUBLIC_URL,
+  QUEUE_KEYS,
   SECRET_KEY,
   sign,
   type Subject,
 } from "./support.ts";
+import { type DeliveryClaims, signDelivery } from "../support/queue.ts";
 
 const UPLOAD_ID = "c1b2c3d4-0000-4000-8000-000000000003";
 const STORAGE_PATH = "patient/record/file";
@@ -103,4 +106,27 @@ Deno.test("POST /records/sweep takes any secret key, and nothing else, whatever 
     401,
     "unauthenticated",
   );
+});
+
+Deno.test("POST /records/sweep takes a delivery of the queue, and no forged one", async () => {
+  const deliver = async (subject: Subject, claims: Partial<DeliveryClaims> = {}) => {
+    const url = `${PUBLIC_URL}/functions/v1/records/sweep`;
+    const signature = await signDelivery({
+      url,
+      body: "{}",
+      key: QUEUE_KEYS.current,
+      ...claims,
+    });
+    return await post(subject, "/records/sweep", {}, {
+      authorization: "",
+      "upstash-signature": signature,
+    });
+  };
+  const accepted = build();
+  assertEquals(await assertSuccess(await deliver(accepted)), { swept: 1, has_more: false });
+  for (const forged of [{ key: "sig_of_somebody" }, { body: "{ }" }, { endsInSeconds: -60 }]) {
+    const subject = build();
+    await assertFailure(await deliver(subject, forged), 401, "unauthenticated");
+    assertEquals(subject.deps.sql.statements, []);
+  }
 });
