@@ -260,6 +260,7 @@ as $$
       select min(f.period_start + f.period_ms)
       from _qstash.flow_controls as f
       where f.period_count >= f.rate
+        and f.period_start + f.period_ms > p_now
         and exists (
           select from _qstash.messages as m
           where m.flow_control_key = f.key and m.state = 'waiting' and m.due_at <= p_now

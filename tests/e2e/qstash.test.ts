@@ -55,6 +55,19 @@ Deno.test("a delay and an absolute time are waited for; the absolute time wins",
   });
 });
 
+Deno.test("what becomes due while the queue is looking is not slept through", async () => {
+  await withQueueLab(async ({ client, at, arrived }) => {
+    const began = performance.now();
+    // From 1 to 100 ms, by the factor.
+    const delays = Array.from({ length: 100 }, (_, index) => index + 1);
+    await client.batch(delays.map((delay) => ({ url: at("/"), delay })));
+    await arrived(delays.length);
+    // The queue sleeps for half a minute when it believes that nothing is due.
+    const took = performance.now() - began;
+    assert(took < 20_000, `${took} ms`);
+  }, { isRunning: true, waitFactor: 0.001 });
+});
+
 Deno.test("a failing receiver is tried again with growing waits, then the message is a dead letter", async () => {
   await withQueueLab(async ({ client, at, run, arrivals, answer, pass }) => {
     answer(() => new Response("no", { status: 500, headers: { "X-Why": "broken" } }));

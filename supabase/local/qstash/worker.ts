@@ -96,8 +96,10 @@ export class Worker {
       let sleep = MAX_SLEEP_MS;
       try {
         if (!this.#isPaused) {
+          // What becomes due during the pass is for the next one, which must not be slept through.
+          const began = this.#options.now();
           await this.#pass(0);
-          sleep = await this.#untilNext();
+          sleep = await this.#untilNext(began);
         }
       } catch (error) {
         if (!this.#isStopping) console.error("The queue rests:", describeError(error));
@@ -135,11 +137,11 @@ export class Worker {
     return messages.length;
   }
 
-  async #untilNext(): Promise<number> {
+  async #untilNext(began: number): Promise<number> {
     if (this.#inFlight.size >= MAX_IN_FLIGHT) return MAX_SLEEP_MS;
     const { sql, now } = this.#options;
     const [next] = await sql<{ at: number | null }[]>`
-      select _qstash.next_event_at(${now()}) as at`;
+      select _qstash.next_event_at(${began}) as at`;
     return Math.min(MAX_SLEEP_MS, Math.max(0, (next?.at ?? Infinity) - now()));
   }
 
