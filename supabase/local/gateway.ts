@@ -2,6 +2,7 @@
 // and keeps `/_local/*` for callers on this machine.
 
 import type { Part, Peer, StackContext } from "./context.ts";
+import { servePage } from "./page.ts";
 
 /** Parts by the first path segment they answer. */
 export type Parts = Record<"auth" | "rest" | "storage" | "functions", Part>;
@@ -17,7 +18,7 @@ const CORS = {
 export function createGateway(context: StackContext, parts: Parts): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
-    if (pathname.startsWith("/_local/")) return local(context, request, peer);
+    if (pathname.startsWith("/_local/")) return await local(context, request, peer);
     const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
     const inner = withPeer(request, peer);
@@ -28,14 +29,14 @@ export function createGateway(context: StackContext, parts: Parts): Part {
   };
 }
 
-function local(context: StackContext, request: Request, peer: Peer): Response {
+async function local(context: StackContext, request: Request, peer: Peer): Promise<Response> {
   if (!isLoopback(peer.address) || !isLoopback(new URL(request.url).hostname)) return notFound();
   const url = new URL(request.url);
   if (url.pathname === "/_local/health") return Response.json({ ready: true });
   if (url.pathname === "/_local/outbox") {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
-  return notFound();
+  return await servePage(context, url.pathname.slice("/_local/".length)) ?? notFound();
 }
 
 /** Writes the client's address where hosted Supabase's edge does, over what the client claims. */
