@@ -439,9 +439,9 @@ begin
 end;
 $$;
 comment on function private.hidden_profile_ids() is
-  'Accounts that have blocked the caller, who finds them absent. For definer functions and views only.';
-revoke execute on function private.hidden_profile_ids()
-  from public, anon, authenticated, service_role;
+  'Accounts that have blocked the caller, who finds them absent.';
+revoke execute on function private.hidden_profile_ids() from public, anon, service_role;
+grant execute on function private.hidden_profile_ids() to authenticated;
 
 create view private.visible_profiles with (security_barrier = true) as
   select p.id, p.role, p.display_name, p.avatar_path, p.bio, p.is_verified

@@ -288,18 +288,23 @@ comment on function private.conversation_clock(public.conversations) is
 
 create function private.reachable_ids(p_user_ids uuid[])
   returns setof uuid
-  language sql -- without settings of its own, so that it becomes part of the calling statement
+  language plpgsql -- names a table of a later domain, which is looked up when it runs
   stable
+  set search_path = ''
 as $$
-  select v.id
-  from private.visible_profiles as v
-  where v.id = any (p_user_ids)
-    and v.id <> (select auth.uid())
-    and private.is_permanent(v.id)
-    and not exists (
-      select from public.blocks as b
-      where b.blocker_id = (select auth.uid()) and b.blocked_id = v.id
-    )
+declare
+  v_caller constant uuid := auth.uid();
+begin
+  return query
+    select v.id
+    from private.visible_profiles as v
+    where v.id = any (p_user_ids)
+      and v.id <> v_caller
+      and private.is_permanent(v.id)
+      and not exists (
+        select from public.blocks as b where b.blocker_id = v_caller and b.blocked_id = v.id
+      );
+end;
 $$;
 comment on function private.reachable_ids(uuid[]) is
   'Those of some accounts whom the caller may start to talk to: whose public face they see (which '
@@ -308,19 +313,17 @@ comment on function private.reachable_ids(uuid[]) is
 
 create function private.pair_is_open(p_pair uuid[])
   returns boolean
-  language sql -- without settings of its own, so that it becomes part of the calling statement
+  language plpgsql -- names a table of a later domain, which is looked up when it runs
   stable
+  set search_path = ''
 as $$
-  select
-    (
-      select count(*) = 2
-      from public.profiles as p
-      where p.id = any (p_pair) and p.is_active
-    )
+begin
+  return (select count(*) = 2 from public.profiles as p where p.id = any (p_pair) and p.is_active)
     and not exists (
       select from public.blocks as b
       where b.blocker_id = any (p_pair) and b.blocked_id = any (p_pair)
-    )
+    );
+end;
 $$;
 comment on function private.pair_is_open(uuid[]) is
   'Whether two people can talk directly: neither account is closed or locked, and neither has '
