@@ -48,12 +48,11 @@ revoke all on table public.messages from public, anon, authenticated, service_ro
 revoke all on sequence public.messages_id_seq from public, anon, authenticated, service_role;
 grant select on table public.messages to authenticated;
 
--- Which stretch a message lies in is asked of each row, by index: a listing is read by list_messages.
+-- Which stretch a message lies in is asked of each row, by index; list_messages walks the stretches.
 create policy messages_select_authenticated on public.messages
   for select to authenticated
   using (
-    conversation_id = any (array(select private.readable_conversation_ids()))
-    and exists (
+    exists (
       select
       from public.conversation_participants as p
       where p.conversation_id = messages.conversation_id
@@ -65,7 +64,7 @@ create policy messages_select_authenticated on public.messages
 
 create policy messages_select_authenticated_only on public.messages
   as restrictive for select to authenticated
-  using (patient_id is null or (select private.may_see_clinical_rows()));
+  using (conversation_id = any (array(select private.readable_conversation_ids())));
 
 alter table private.conversation_mutes enable row level security;
 revoke all on table private.conversation_mutes from public, anon, authenticated, service_role;
@@ -80,8 +79,7 @@ create policy chat_attachments_select_authenticated on storage.objects
     and (
       (
         owner_id = (select auth.uid())::text
-        and (storage.foldername(name))[1]
-          = any (array(select private.current_conversation_ids()::text))
+        and (storage.foldername(name))[1] = any (array(select private.attachment_folders()))
       )
       or exists (
         select
@@ -97,8 +95,7 @@ create policy chat_attachments_insert_authenticated on storage.objects
     bucket_id = 'chat-attachments'
     and name ~ '^[0-9a-f-]{36}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     and owner_id = (select auth.uid())::text
-    and (storage.foldername(name))[1]
-      = any (array(select private.current_conversation_ids()::text))
+    and (storage.foldername(name))[1] = any (array(select private.attachment_folders()))
   );
 
 create policy chat_attachments_delete_authenticated on storage.objects
@@ -106,6 +103,5 @@ create policy chat_attachments_delete_authenticated on storage.objects
   using (
     bucket_id = 'chat-attachments'
     and owner_id = (select auth.uid())::text
-    and (storage.foldername(name))[1]
-      = any (array(select private.current_conversation_ids()::text))
+    and (storage.foldername(name))[1] = any (array(select private.attachment_folders()))
   );

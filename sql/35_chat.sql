@@ -109,6 +109,8 @@ create unique index conversation_participants_one_current
   on public.conversation_participants (conversation_id, user_id) where left_at is null;
 create index conversation_participants_conversation_id_idx
   on public.conversation_participants (conversation_id, user_id, joined_seq);
+create index conversation_participants_patient_id_idx
+  on public.conversation_participants (patient_id);
 create index conversation_participants_user_id_idx
   on public.conversation_participants (user_id, conversation_id);
 
@@ -207,6 +209,20 @@ comment on function private.readable_conversation_ids() is
   'Conversations of which the caller may read some stretch.';
 revoke execute on function private.readable_conversation_ids() from public, anon, service_role;
 grant execute on function private.readable_conversation_ids() to authenticated;
+
+create function private.attachment_folders()
+  returns setof text
+  language sql
+  stable
+  set search_path = ''
+as $$
+  select c.id::text from private.current_conversation_ids() as c (id)
+$$;
+comment on function private.attachment_folders() is
+  'Folders of the bucket chat-attachments to which the caller may upload: those of the conversations '
+  'in which they take part.';
+revoke execute on function private.attachment_folders() from public, anon, service_role;
+grant execute on function private.attachment_folders() to authenticated;
 
 create function private.require_seat(p_conversation_id uuid)
   returns public.conversation_participants
@@ -596,7 +612,7 @@ begin
       detail = 'Cannot start a conversation as p_kind must be direct, group or care';
   end if;
   if array_position(p_participant_ids, null) is not null
-    or cardinality(v_others) not between 1 and case p_kind when 'direct' then 1 else 255 end
+    or cardinality(v_others) not between 1 and (case p_kind when 'direct' then 1 else 255 end)
   then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A conversation has one other participant if direct, else 1 to 255';

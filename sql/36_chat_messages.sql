@@ -45,7 +45,6 @@ create table public.messages (
   id bigint generated always as identity,
   conversation_id uuid not null references public.conversations (id) on delete restrict,
   seq bigint not null,
-  patient_id uuid,
   sender_id uuid,
   client_id text,
   kind text not null default 'text',
@@ -77,13 +76,11 @@ create table public.messages (
 )
 partition by range (created_at);
 comment on table public.messages is
-  'One message. What people say, of their health too: PHI, and a clinical row if patient_id is set. '
-  'Deleted ones stay without what they said. Sender and conversation outlive an account.';
+  'One message. What people say, of their health too: PHI, and a clinical row if its conversation is '
+  'about care. Deleted ones stay without what they said, and those of a closed account as they are.';
 comment on column public.messages.id is 'Grows in a conversation in the order of commits.';
 comment on column public.messages.seq is
   'Number in the conversation: 1, 2, 3 … without a gap, so that a client sees what it has missed.';
-comment on column public.messages.patient_id is
-  'As the conversation''s: whose care it is about; null for other kinds.';
 comment on column public.messages.sender_id is
   'Who wrote it; null for the kind system. No foreign key: the account may be gone.';
 comment on column public.messages.client_id is
@@ -467,14 +464,13 @@ begin
   update public.conversation_participants as p set last_sent_seq = v_conversation.last_seq + 1
   where p.id = v_seat.id;
   insert into public.messages (
-    id, conversation_id, seq, patient_id, sender_id, client_id, kind, content, metadata,
-    is_encrypted, reply_to_id, created_at
+    id, conversation_id, seq, sender_id, client_id, kind, content, metadata, is_encrypted,
+    reply_to_id, created_at
   )
   overriding system value
   values (
-    v_message.id, p_conversation_id, v_conversation.last_seq + 1, v_conversation.patient_id,
-    v_caller, p_client_id, p_kind, p_content, v_metadata, v_is_encrypted, p_reply_to_id,
-    v_message.created_at
+    v_message.id, p_conversation_id, v_conversation.last_seq + 1, v_caller, p_client_id, p_kind,
+    p_content, v_metadata, v_is_encrypted, p_reply_to_id, v_message.created_at
   )
   returning * into v_message;
   return private.as_chat_message(v_message);
@@ -633,6 +629,9 @@ begin
     last_read_message_id = v_message.id,
     last_read_seq = v_message.seq
   where p.id = v_seat.id and p.left_at is null and p.last_read_seq < v_message.seq;
+  update public.notifications as n set read_at = now()
+  where n.user_id = v_seat.user_id and n.kind = 'new_message' and n.collapse_key = p_id::text
+    and n.read_at is null;
 end;
 $$;
 comment on function private.mark_conversation_read(uuid, bigint) is
@@ -649,8 +648,8 @@ as $$
   select private.mark_conversation_read(p_id, p_message_id)
 $$;
 comment on function public.mark_conversation_read(uuid, bigint) is
-  'The caller has read a conversation up to a message; an earlier one than before changes nothing. '
-  'Everybody hears the event read. Errors: PT401 unauthenticated, PT404 not_found.';
+  'The caller has read a conversation up to a message, and with it the notification of new messages; '
+  'an earlier one than before changes nothing. Everybody hears the event read. Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.mark_conversation_read(uuid, bigint)
   from public, anon, service_role;
 grant execute on function public.mark_conversation_read(uuid, bigint) to authenticated;
