@@ -596,6 +596,7 @@ as $$
     when 'patient_identifier' then 'your id in another system'
     when 'care_relationship' then 'a care relationship with you'
     when 'chart_session' then 'an opening of your chart'
+    when 'conversation' then 'a conversation about your care'
     else 'a ' || replace(p_resource_type, '_', ' ')
   end
 $$;
@@ -646,6 +647,8 @@ as $$
       when 'read_contact' then 'Read your contact details'
       when 'match_contact' then 'Found you by your phone or policy number'
       when 'read_description' then 'Read the description of a record'
+      when 'add_participant' then 'Added somebody to a conversation about your care'
+      when 'remove_participant' then 'Took somebody, or themselves, out of a conversation about your care'
       when 'create' then 'Created ' || private.access_object(p_resource_type)
       when 'update' then 'Updated ' || private.access_object(p_resource_type)
       when 'delete' then 'Deleted ' || private.access_object(p_resource_type)

@@ -104,10 +104,9 @@ export function createPane({ name, people, newClient }) {
     );
   }
 
-  /** A group's own title; else the names of the others. */
-  function titleOf({ title, participant_ids = [] }) {
-    const others = participant_ids.filter((id) => id !== here.id);
-    return title ?? (others.map((id) => here.names.get(id) ?? "Somebody").join(", ") || "Alone");
+  /** Its own title; a direct conversation has the other's name. */
+  function titleOf({ title, peer_id }) {
+    return title ?? here.names.get(peer_id) ?? "Somebody";
   }
 
   async function open(row) {

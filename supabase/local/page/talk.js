@@ -28,7 +28,7 @@ export function openTalk({ client, userId, names, conversation, parts, guarded, 
       .on("broadcast", { event: "message_edited" }, ({ payload }) => take(payload))
       .on("broadcast", { event: "message_deleted" }, ({ payload }) => take(payload))
       .on("broadcast", { event: "typing" }, ({ payload }) => showTyping(payload.user_id))
-      .on("broadcast", { event: "participants" }, () => load())
+      .on("broadcast", { event: "participant_added" }, () => load())
       .on("broadcast", { event: "moved" }, ({ payload }) => {
         // Who was removed hears this as the last thing, and may not join where it goes on.
         join(payload.topic);
@@ -76,7 +76,7 @@ export function openTalk({ client, userId, names, conversation, parts, guarded, 
     if (newest === 0) return;
     dataOf(
       await client.rpc("mark_conversation_read", {
-        p_conversation_id: id,
+        p_id: id,
         p_message_id: newest,
       }),
     );
