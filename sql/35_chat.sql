@@ -20,7 +20,7 @@ create table public.conversations (
 
   constraint conversations_kind_check check (kind in ('direct', 'group', 'community', 'care')),
   constraint conversations_title_check check (
-    title = btrim(title) and length(title) between 1 and 120 and kind <> 'direct'
+    title is null or title = btrim(title) and length(title) between 1 and 120 and kind <> 'direct'
   ),
   constraint conversations_community_check check ((kind = 'community') = (community_id is not null)),
   constraint conversations_patient_check check ((kind = 'care') = (patient_id is not null)),
