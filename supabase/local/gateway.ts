@@ -18,13 +18,8 @@ const CORS = {
 export function createGateway(context: StackContext, parts: Parts): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
-<<<<<<< HEAD
     if (pathname.startsWith("/_local/")) return await local(context, request, peer);
-    const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
-=======
-    if (pathname.startsWith("/_local/")) return local(context, request, peer);
     const name = /^\/(auth|rest|storage|realtime|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
->>>>>>> w/chat
     if (!name) return notFound();
     // Only the request that the server made can be upgraded, and its response must stay as it is.
     if (name === "realtime" && request.headers.has("upgrade")) {
