@@ -17,7 +17,7 @@ const CORS = {
 export function createGateway(context: StackContext, parts: Parts): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
-    if (pathname.startsWith("/_local/")) return local(context, request, peer);
+    if (pathname.startsWith("/_local/")) return await local(context, request, peer);
     const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
     const inner = withPeer(request, peer);
@@ -28,13 +28,14 @@ export function createGateway(context: StackContext, parts: Parts): Part {
   };
 }
 
-function local(context: StackContext, request: Request, peer: Peer): Response {
+async function local(context: StackContext, request: Request, peer: Peer): Promise<Response> {
   if (!isLoopback(peer.address) || !isLoopback(new URL(request.url).hostname)) return notFound();
   const url = new URL(request.url);
   if (url.pathname === "/_local/health") return Response.json({ ready: true });
   if (url.pathname === "/_local/outbox") {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
+  if (url.pathname.startsWith("/_local/providers/")) return await context.doubles.handle(request);
   return notFound();
 }
 
