@@ -680,6 +680,9 @@ begin
   if p_approve and nullif(btrim(p_reason), '') is not null then
     perform private.write_audit('verify', 'doctor', p_user_id, null, btrim(p_reason));
   end if;
+  perform private.notify(
+    p_user_id, case when p_approve then 'doctor_verified' else 'doctor_rejected' end, '{}'
+  );
 end;
 $$;
 comment on function private.verify_doctor(uuid, boolean, text) is 'Body of public.verify_doctor.';

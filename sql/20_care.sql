@@ -284,6 +284,11 @@ begin
     )
     returning id into v_id;
   end if;
+  perform private.notify(
+    p_member_or_patient_id,
+    case v_caller_role when p_kind then 'care_requested' else 'care_accepted' end,
+    jsonb_build_object('care_id', v_id)
+  );
   return v_id;
 exception
   when unique_violation then
@@ -356,6 +361,9 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No request with this id';
   end if;
+  perform private.notify(r.member_id, 'care_accepted', jsonb_build_object('care_id', p_id))
+  from public.care_relationships as r
+  where r.id = p_id and p_accept;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -464,6 +472,12 @@ begin
         when 'doctor' then array['treatment', 'care_coordination'] else array['delegated']
       end
     );
+  -- Of a request that is withdrawn nobody is told: nothing has ended.
+  perform private.notify(
+    case v_caller when v_ended.patient_id then v_ended.member_id else v_ended.patient_id end,
+    'care_ended', jsonb_build_object('care_id', p_id)
+  )
+  where v_ended.starts_at is not null;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -559,6 +573,10 @@ begin
   returning * into v_chart;
   perform private.write_audit(
     'open_chart', 'chart_session', v_chart.id, p_patient_id, p_purpose
+  );
+  perform private.notify(
+    p_patient_id, 'chart_opened',
+    jsonb_build_object('chart_id', v_chart.id, 'viewer_id', v_caller)
   );
   return row(v_chart.id, v_chart.expires_at, null, null, null, null)::public.opened_chart;
 end;

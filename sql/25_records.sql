@@ -452,6 +452,10 @@ begin
   )
   values (p_record_id, v_caller, p_shared_with_id, v_caller, p_access_level, p_expires_at)
   returning id into v_id;
+  perform private.notify(
+    p_shared_with_id, 'record_shared',
+    jsonb_build_object('share_id', v_id, 'record_id', p_record_id)
+  );
   return v_id;
 exception
   when exclusion_violation then

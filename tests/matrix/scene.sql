@@ -41,6 +41,8 @@ select 'avatars', tests.uid(u) || '/face.png' from unnest(array['pia', 'omar', '
 union all
 select 'audit-heads', 'head.json';
 
+insert into realtime.messages (topic, extension, event) values ('room', 'broadcast', 'said');
+
 -- Something that pia's access log tells of.
 do $$
 begin
