@@ -41,6 +41,8 @@ export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOption
     url,
     pool: true,
     maxConnections: limits.concurrency,
+    // No tries within a try: the outbox has its own.
+    maxRequeues: 0,
     connectionTimeout: timeoutMs,
     greetingTimeout: timeoutMs,
     socketTimeout: timeoutMs,
