@@ -15,11 +15,14 @@ begin
     or jsonb_array_length(p_outcomes) > 1000
     or exists (
       select 1 from jsonb_array_elements(p_outcomes) as o
-      where coalesce(o ->> 'outcome' not in ('sent', 'retry', 'permanent'), true)
+      where coalesce(
+        o ->> 'outcome' not in ('sent', 'retry', 'permanent', 'suppressed', 'deferred'), true
+      )
     )
   then
     raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'Outcomes are an array of at most 1000, each sent, retry or permanent';
+      detail = 'Outcomes are an array of at most 1000, each sent, retry, permanent, suppressed or '
+        'deferred';
   end if;
   perform private.lock_messages(m.provider, m.message_ids)
   from (
@@ -53,7 +56,8 @@ begin
       case
         when o.outcome = 'sent' then 'sent'
         when o.outcome = 'permanent' then 'failed'
-        when d.failures >= 5 then 'dead'
+        when o.outcome = 'suppressed' then 'suppressed'
+        when o.outcome = 'retry' and d.failures >= 5 then 'dead'
         else 'pending'
       end as next_status
     from public.notification_deliveries as d
@@ -66,9 +70,13 @@ begin
     update public.notification_deliveries as d set
       status = h.next_status,
       claim_token = null,
+      -- One that was not tried has not been in anybody's hand.
+      attempts = d.attempts - (h.outcome = 'deferred')::integer,
       failures = d.failures + (h.outcome = 'retry')::integer,
-      next_attempt_at = case h.next_status
-        when 'pending' then now() + make_interval(secs => greatest(
+      next_attempt_at = case
+        when h.outcome = 'deferred'
+          then now() + make_interval(secs => coalesce(h.retry_after_seconds, 0))
+        when h.next_status = 'pending' then now() + make_interval(secs => greatest(
           private.retry_delay_seconds(d.failures, random()),
           coalesce(h.retry_after_seconds, 0)
         ))
@@ -76,8 +84,10 @@ begin
       end,
       provider = coalesce(h.provider, d.provider),
       provider_message_id = case h.outcome when 'sent' then h.provider_message_id end,
-      last_error = case
-        when h.outcome <> 'sent' then coalesce(h.error_code, 'unknown')
+      last_error = case h.outcome
+        when 'sent' then null
+        when 'deferred' then d.last_error
+        else coalesce(h.error_code, 'unknown')
       end,
       sent_at = case h.outcome when 'sent' then now() end
     from held as h
@@ -111,9 +121,10 @@ comment on function private.finish_deliveries(jsonb) is
   'outcome, provider, provider_message_id, error_code, retry_after_seconds, retire_address}. outcome '
   'sent: a provider took it; retry: tried again after 12 s, 2.5 min, 30 min, 6 h and 24 h, each a '
   'fifth more or less, or after retry_after_seconds if that is longer, then dead, which '
-  'administrators are told; permanent: failed at once. retire_address: nothing more goes to that '
-  'address or device. Returns how many it took; one that another claim has by now, or that is over, '
-  'is left as it is. Errors: PT400 invalid_request.';
+  'administrators are told; permanent: failed at once; suppressed: nobody carries the channel; '
+  'deferred: not tried, due again after retry_after_seconds, and not counted. retire_address: '
+  'nothing more goes to that address or device. Returns how many it took; one that another claim has '
+  'by now, or that is over, is left as it is. Errors: PT400 invalid_request.';
 revoke execute on function private.finish_deliveries(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function private.finish_deliveries(jsonb) to notification_worker;

@@ -25,6 +25,7 @@ export async function withTestStack<T>(work: (stack: TestStack) => Promise<T>): 
         apiPort: freePort(),
         dbPort: freePort(),
         seed: false,
+        delivers: false,
         settings: FORGETFUL,
       });
       return await work({ stack, env: environment(stack) });

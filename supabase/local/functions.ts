@@ -6,6 +6,7 @@ import { parse } from "@std/toml";
 import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
 import { derive } from "./gateway.ts";
+import type { Doubles } from "./providers/providers.ts";
 
 /** The environment as it was before a stack put its own into it. */
 const GIVEN = Deno.env.toObject();
@@ -37,8 +38,11 @@ export async function mountFunctions(context: StackContext): Promise<Part> {
 }
 
 /** Environment that a hosted function finds: names as on hosted Supabase. */
-function functionEnv(context: StackContext): Record<string, string> {
+export function functionEnv(
+  context: Pick<StackContext, "apiUrl" | "dbUrl" | "keys" | "doubles">,
+): Record<string, string> {
   return {
+    ...providers(context.doubles),
     SUPABASE_URL: context.apiUrl,
     SUPABASE_DB_URL: context.dbUrl,
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: context.keys.publishable }),
@@ -55,8 +59,14 @@ function functionEnv(context: StackContext): Record<string, string> {
   };
 }
 
+/** Who sends mails, texts and pushes: the doubles, unless the outside names somebody real. */
+function providers({ env }: Pick<Doubles, "env">): Record<string, string> {
+  const isNamed = Object.keys(env).concat("SMTP_URL").some((name) => GIVEN[name]);
+  return isNamed ? {} : env;
+}
+
 /** Public half of the signing key, as a JWK for the key set. */
-export function publicKey({ keys }: StackContext): JsonWebKey & { kid: string } {
+export function publicKey({ keys }: Pick<StackContext, "keys">): JsonWebKey & { kid: string } {
   const { kty, crv, x, y, kid } = keys.signing;
   return { kty, crv, x, y, kid, alg: "ES256", use: "sig", key_ops: ["verify"] };
 }

@@ -40,6 +40,7 @@ async function local(context: StackContext, request: Request, peer: Peer): Promi
   if (url.pathname === "/_local/outbox") {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
+  if (url.pathname.startsWith("/_local/providers/")) return await context.doubles.handle(request);
   return await servePage(context, url.pathname.slice("/_local/".length)) ?? notFound();
 }
 

@@ -3,6 +3,7 @@
 // its own, and the keys by which functions encrypt.
 
 import { join } from "@std/path";
+import { makeProviderKeys, type ProviderKeys } from "./providers/keys.ts";
 
 /** Keys of one stack. */
 export interface LocalKeys {
@@ -22,6 +23,8 @@ export interface LocalKeys {
   auditSigning: JsonWebKey;
   /** Keys that sign what the queue delivers, the present one and the next. */
   queue: { current: string; next: string };
+  /** Credentials of the doubles of mail, SMS and push. */
+  providers: ProviderKeys;
 }
 
 /** Reads the keys below `dataDir`, or makes them; those of a kind that is new are added. */
@@ -32,7 +35,12 @@ export async function loadKeys(dataDir: string): Promise<LocalKeys> {
     throw error;
   });
   const known: Partial<LocalKeys> = JSON.parse(text);
-  const keys: LocalKeys = { ...await makeKeys(), ...known };
+  const keys: LocalKeys = {
+    ...await makeKeys(),
+    ...known,
+    // Not made in vain at every start: it takes long.
+    providers: known.providers ?? await makeProviderKeys(),
+  };
   if (Object.keys(keys).every((name) => name in known)) return keys;
   // Renamed into place, so that a crash leaves either all keys or none.
   await Deno.writeTextFile(`${path}.new`, JSON.stringify(keys, null, 2), { mode: 0o600 });
@@ -40,7 +48,7 @@ export async function loadKeys(dataDir: string): Promise<LocalKeys> {
   return keys;
 }
 
-async function makeKeys(): Promise<LocalKeys> {
+async function makeKeys(): Promise<Omit<LocalKeys, "providers">> {
   return {
     publishable: `sb_publishable_${random(24)}`,
     secret: `sb_secret_${random(24)}`,

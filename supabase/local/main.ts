@@ -1,5 +1,6 @@
 // Command line of the embedded stack: start, stop, status, reset. Settings from the environment:
-// BL_API_PORT (54321), BL_DB_PORT (54322), BL_DATA_DIR (.local).
+// BL_API_PORT (54321), BL_DB_PORT (54322), BL_DATA_DIR (.local), BL_DELIVERIES (on; off: nothing is sent
+// to the outbox until the function notifications is called).
 
 import { parseArgs } from "@std/cli/parse-args";
 import { join, resolve } from "@std/path";
@@ -39,6 +40,7 @@ function readOptions(): StackOptions {
     apiPort: port("BL_API_PORT", 54321),
     dbPort: port("BL_DB_PORT", 54322),
     seed: true,
+    delivers: Deno.env.get("BL_DELIVERIES") !== "off",
   };
 }
 

@@ -11,6 +11,13 @@ export interface OutboxMessage {
   subject: string;
   /** Plain text. */
   text: string;
+  /** Which double took it, and its id there; what Auth sends has none. */
+  provider?: string;
+  ref?: string;
+  /** Of a push: what a device shows once. */
+  tag?: string;
+  /** Of a push to a browser: how much it matters. */
+  urgency?: string;
   /** ISO 8601, UTC. */
   sent_at: string;
 }

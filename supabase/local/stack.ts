@@ -16,6 +16,7 @@ import {
   platformDigest,
   pushMigrations,
 } from "./database.ts";
+import { startDeliveries } from "./deliveries.ts";
 import { Fault } from "./fault.ts";
 import { mountFunctions } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
@@ -24,6 +25,7 @@ import { loadKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { startDoubles } from "./providers/providers.ts";
 import { createRealtime } from "./realtime/realtime.ts";
 import { readRealtimeSettings } from "./realtime/settings.ts";
 import { createRest } from "./rest.ts";
@@ -39,6 +41,8 @@ export interface StackOptions {
   dbPort: number;
   /** Whether a new database gets supabase/seed.sql. */
   seed: boolean;
+  /** Whether it delivers by itself what is due outside the app. */
+  delivers: boolean;
   /** Settings for PostgreSQL beside the usual ones. */
   settings?: Record<string, string>;
 }
@@ -73,14 +77,20 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const adminUrl = databaseUrl(dbPort, SUPERUSER);
     const admin = postgres(adminUrl, { max: 20, onnotice: () => {} });
     closers.push(() => admin.end({ timeout: 5 }));
+    const apiUrl = `http://127.0.0.1:${apiPort}`;
+    const keys = await loadKeys(dataDir);
+    const outbox = new Outbox();
+    const doubles = await startDoubles({ outbox, keys: keys.providers, apiUrl, now: Date.now });
+    closers.push(doubles.close);
     const context: StackContext = {
-      apiUrl: `http://127.0.0.1:${apiPort}`,
+      apiUrl,
       dbUrl: databaseUrl(dbPort, "postgres"),
       adminUrl,
       admin,
-      keys: await loadKeys(dataDir),
+      keys,
       dataDir,
-      outbox: new Outbox(),
+      outbox,
+      doubles,
       now: Date.now,
     };
     const lite = createLite(context);
@@ -96,6 +106,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);
+    if (options.delivers) closers.push(startDeliveries(context));
     return { context, options, stop };
   } catch (error) {
     await stop();
