@@ -53,7 +53,7 @@ Deno.test({
         const ravi = await signIn(page, "right", "relative@example.com");
 
         // Asha starts a group with Ravi; he is told of the first message, and opens it.
-        await asha.getByLabel("Ravi Verma").check();
+        await asha.getByRole("checkbox", { name: "Ravi Verma" }).check();
         await asha.getByLabel("Title, for a group").fill("Sunday visit");
         await asha.getByRole("button", { name: "Start" }).click();
         await asha.getByRole("button", { name: /Sunday visit/ }).click();
