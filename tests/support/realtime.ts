@@ -292,3 +292,77 @@ export function realtimeTest(
     sanitizeResources: false,
   });
 }
+
+/** A message as the server sends it in version 2.0.0. */
+export type Message = [string | null, string | null, string, string, Record<string, unknown>];
+
+/** A socket without a client: sends what a test says, and notes what comes. */
+export class RawSocket {
+  readonly heard = new Heard<Message>();
+  readonly closed: Promise<{ code: number; reason: string }>;
+  readonly #socket: WebSocket;
+  #opened: Promise<void>;
+  #refs = 0;
+
+  constructor(own: OwnRealtime, query = `apikey=${own.context.keys.publishable}&vsn=2.0.0`) {
+    const url = `${own.context.apiUrl.replace("http", "ws")}/realtime/v1/websocket?${query}`;
+    this.#socket = new WebSocket(url);
+    this.#socket.binaryType = "arraybuffer";
+    this.#opened = new Promise((resolve) => this.#socket.onopen = () => resolve());
+    this.closed = new Promise((resolve) => {
+      this.#socket.onclose = ({ code, reason }) => resolve({ code, reason });
+    });
+    this.#socket.onmessage = ({ data }) => {
+      if (typeof data === "string") this.heard.add(JSON.parse(data));
+    };
+  }
+
+  /** Sends a frame as it is. */
+  async frame(data: string | Uint8Array<ArrayBuffer>): Promise<void> {
+    await inTime(this.#opened, "the socket to open");
+    this.#socket.send(data);
+  }
+
+  /** Sends a message, and answers what is replied to it. */
+  async ask(
+    topic: string,
+    event: string,
+    payload: unknown,
+    joinRef: string | null = null,
+  ): Promise<Message> {
+    const ref = `r${++this.#refs}`;
+    await this.frame(
+      JSON.stringify([event === "phx_join" ? ref : joinRef, ref, topic, event, payload]),
+    );
+    return await this.message(([, found, , type]) => found === ref && type === "phx_reply");
+  }
+
+  /** Joins a topic; answers the reference of the join. */
+  async join(
+    topic: string,
+    config: Record<string, unknown> = {},
+    access_token?: string,
+  ): Promise<string> {
+    const reply = await this.ask(topic, "phx_join", { config, access_token });
+    if (reply[4].status !== "ok") throw new Error(`Not joined: ${JSON.stringify(reply)}`);
+    return reply[1]!;
+  }
+
+  /** The first message that fits. */
+  async message(fits: (message: Message) => boolean): Promise<Message> {
+    for (let count = 1;; count++) {
+      const found = (await this.heard.first(count)).at(-1)!;
+      if (fits(found)) return found;
+    }
+  }
+
+  /** Whether the server still answers this socket. */
+  async isAlive(): Promise<boolean> {
+    const [, , , , { status }] = await this.ask("phoenix", "heartbeat", {});
+    return status === "ok";
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}

@@ -47,7 +47,6 @@ export function frameOf(message: DatabaseMessage, meta: Record<string, unknown> 
   return SharedFrame.broadcast(`realtime:${topic}`, broadcast, { ...meta, id }, id);
 }
 
-/** Says on the console what went wrong, without what anybody sent. */
 export type { Changes, ChangeSubscription };
 
 interface Changes {

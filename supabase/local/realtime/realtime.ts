@@ -72,12 +72,13 @@ export async function createRealtime(
       await new Promise((resolve) => setTimeout(resolve, settings.refusalDelayMs));
       return refusal;
     }
-    // Deno's own pings would close a client that answers none; silence is judged here.
-    const { socket: wire, response } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
+    const upgraded = tryUpgrade(request);
+    if (!upgraded) return Response.json({ error: "Malformed upgrade" }, { status: 400 });
+    const { socket: wire, response } = upgraded;
     wire.binaryType = "arraybuffer";
-    const gone = Promise.withResolvers<void>();
-    underWay.add(gone.promise);
     wire.onopen = () => {
+      const gone = Promise.withResolvers<void>();
+      underWay.add(gone.promise);
       const socket = new Socket(hub, wire, {
         ...refusal,
         headers: headersOf(request, peer),
@@ -85,14 +86,14 @@ export async function createRealtime(
       });
       sockets.add(socket);
       wire.onmessage = ({ data }) => socket.receive(asFrame(data));
-      wire.addEventListener("close", () => socket.end());
+      wire.onclose = () => {
+        socket.end();
+        underWay.delete(gone.promise);
+        gone.resolve();
+      };
       if (stopping) socket.cut(RESTART);
     };
     wire.onerror = () => {}; // the close that follows says all there is to say
-    wire.addEventListener("close", () => {
-      underWay.delete(gone.promise);
-      gone.resolve();
-    });
     return response;
   };
 
@@ -134,6 +135,17 @@ export async function createRealtime(
     counts: () => ({ sockets: sockets.size, rooms: hub.rooms.size }),
     close,
   };
+}
+
+/** Undefined when the request asks for it in a way that no server can answer. */
+function tryUpgrade(request: Request): Deno.WebSocketUpgrade | undefined {
+  try {
+    // Deno's own pings would close a client that answers none; silence is judged by the socket.
+    return Deno.upgradeWebSocket(request, { idleTimeout: 0 });
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
 }
 
 /** Whom a socket is for and how it speaks, or why it is refused. */
