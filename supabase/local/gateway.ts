@@ -4,7 +4,7 @@
 import type { Part, Peer, StackContext } from "./context.ts";
 
 /** Parts by the first path segment they answer. */
-export type Parts = Record<"auth" | "rest" | "storage" | "functions", Part>;
+export type Parts = Record<"auth" | "rest" | "storage" | "realtime" | "functions", Part>;
 
 const CORS = {
   "access-control-allow-origin": "*",
@@ -18,8 +18,12 @@ export function createGateway(context: StackContext, parts: Parts): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
     if (pathname.startsWith("/_local/")) return local(context, request, peer);
-    const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
+    const name = /^\/(auth|rest|storage|realtime|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
+    // Only the request that the server made can be upgraded, and its response must stay as it is.
+    if (name === "realtime" && request.headers.has("upgrade")) {
+      return await parts.realtime(request, peer);
+    }
     const inner = withPeer(request, peer);
     // Functions answer CORS themselves, for the origins that they are configured with.
     if (name === "functions") return await parts.functions(inner, peer);

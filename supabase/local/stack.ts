@@ -24,6 +24,8 @@ import { loadKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { createRealtime } from "./realtime/realtime.ts";
+import { readRealtimeSettings } from "./realtime/settings.ts";
 import { createRest } from "./rest.ts";
 import { createStorage } from "./storage/storage.ts";
 
@@ -83,10 +85,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
     const lite = createLite(context);
     closers.push(() => withinGrace(lite.close()));
+    const realtime = await createRealtime(context, readRealtimeSettings(Deno.env.toObject()));
+    closers.push(() => withinGrace(realtime.close()));
     handler = createGateway(context, {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
       storage: createStorage(context),
+      realtime: realtime.part,
       functions: await mountFunctions(context),
     });
     // From now on there are requests, which end before what they need is taken away.
