@@ -64,8 +64,8 @@ create table public.messages (
     check ((kind = 'system') = (sender_id is null) and (sender_id is null) = (client_id is null)),
   constraint messages_client_id_check check (length(client_id) between 1 and 100),
   constraint messages_content_check check (
-    length(content) between 1 and 8000
-    and (content is not null or kind in ('image', 'file') or deleted_at is not null)
+    (content is not null or kind in ('image', 'file') or deleted_at is not null)
+    and length(content) between 1 and 8000
   ),
   constraint messages_metadata_check check (
     kind = 'system' and jsonb_typeof(metadata) = 'object'

@@ -150,6 +150,36 @@ export type Database = {
         };
         Relationships: [];
       };
+      "blocks": {
+        Row: {
+          "blocked_id": string;
+          "blocker_id": string;
+          "created_at": string;
+          "id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "blocked_id": string;
+          "blocker_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+        };
+        Update: {
+          "blocked_id"?: string;
+          "blocker_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "blocks_blocker_id_fkey";
+            columns: ["blocker_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "care_relationships": {
         Row: {
           "created_at": string;
@@ -297,6 +327,137 @@ export type Database = {
             columns: ["viewer_id"];
             isOneToOne: false;
             referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversation_participants": {
+        Row: {
+          "conversation_id": string;
+          "created_at": string;
+          "id": string;
+          "joined_at": string;
+          "joined_seq": number;
+          "last_read_message_id": number | null;
+          "last_read_seq": number;
+          "last_sent_seq": number;
+          "left_at": string | null;
+          "left_seq": number | null;
+          "patient_id": string | null;
+          "role": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "conversation_id": string;
+          "created_at"?: string;
+          "id"?: string;
+          "joined_at"?: string;
+          "joined_seq"?: number;
+          "last_read_message_id"?: number | null;
+          "last_read_seq"?: number;
+          "last_sent_seq"?: number;
+          "left_at"?: string | null;
+          "left_seq"?: number | null;
+          "patient_id"?: string | null;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "conversation_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "joined_at"?: string;
+          "joined_seq"?: number;
+          "last_read_message_id"?: number | null;
+          "last_read_seq"?: number;
+          "last_sent_seq"?: number;
+          "left_at"?: string | null;
+          "left_seq"?: number | null;
+          "patient_id"?: string | null;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversation_participants_conversation_id_fkey";
+            columns: ["conversation_id"];
+            isOneToOne: false;
+            referencedRelation: "conversations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "conversation_participants_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversations": {
+        Row: {
+          "community_id": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "epoch": number;
+          "id": string;
+          "kind": string;
+          "last_message_at": string | null;
+          "last_message_id": number | null;
+          "last_seq": number;
+          "pair": (string)[] | null;
+          "patient_id": string | null;
+          "title": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "community_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "epoch"?: number;
+          "id"?: string;
+          "kind": string;
+          "last_message_at"?: string | null;
+          "last_message_id"?: number | null;
+          "last_seq"?: number;
+          "pair"?: (string)[] | null;
+          "patient_id"?: string | null;
+          "title"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "community_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "epoch"?: number;
+          "id"?: string;
+          "kind"?: string;
+          "last_message_at"?: string | null;
+          "last_message_id"?: number | null;
+          "last_seq"?: number;
+          "pair"?: (string)[] | null;
+          "patient_id"?: string | null;
+          "title"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversations_created_by_fkey";
+            columns: ["created_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "conversations_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
             referencedColumns: ["id"];
           },
         ];
@@ -609,6 +770,66 @@ export type Database = {
             columns: ["patient_id"];
             isOneToOne: false;
             referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "messages": {
+        Row: {
+          "client_id": string | null;
+          "content": string | null;
+          "conversation_id": string;
+          "created_at": string;
+          "deleted_at": string | null;
+          "edited_at": string | null;
+          "id": number;
+          "is_encrypted": boolean;
+          "kind": string;
+          "metadata": NonNullable<Json>;
+          "reply_to_id": number | null;
+          "sender_id": string | null;
+          "seq": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "client_id"?: string | null;
+          "content"?: string | null;
+          "conversation_id": string;
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "edited_at"?: string | null;
+          "id"?: never;
+          "is_encrypted"?: boolean;
+          "kind"?: string;
+          "metadata"?: NonNullable<Json>;
+          "reply_to_id"?: number | null;
+          "sender_id"?: string | null;
+          "seq": number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "client_id"?: string | null;
+          "content"?: string | null;
+          "conversation_id"?: string;
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "edited_at"?: string | null;
+          "id"?: never;
+          "is_encrypted"?: boolean;
+          "kind"?: string;
+          "metadata"?: NonNullable<Json>;
+          "reply_to_id"?: number | null;
+          "sender_id"?: string | null;
+          "seq"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "messages_conversation_id_fkey";
+            columns: ["conversation_id"];
+            isOneToOne: false;
+            referencedRelation: "conversations";
             referencedColumns: ["id"];
           },
         ];
@@ -982,6 +1203,10 @@ export type Database = {
       };
     };
     Functions: {
+      "add_participant": {
+        Args: { "p_conversation_id": string; "p_role"?: string; "p_user_id": string };
+        Returns: undefined;
+      };
       "audit_proof": {
         Args: { "p_event_id": number };
         Returns: {
@@ -1038,10 +1263,51 @@ export type Database = {
       };
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
+      "conversation_topic": { Args: { "p_id": string }; Returns: string };
       "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "delete_message": {
+        Args: { "p_id": number };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "delete_notification": { Args: { "p_id": string }; Returns: undefined };
+      "edit_message": {
+        Args: { "p_content": string; "p_id": number };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
       "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
+      "leave_conversation": { Args: { "p_id": string }; Returns: undefined };
+      "list_conversations": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "active_at": string;
+          "created_at": string;
+          "cursor": string;
+          "id": string;
+          "kind": string;
+          "last_message": Json;
+          "last_read_message_id": number;
+          "muted_until": string;
+          "patient_id": string;
+          "peer_id": string;
+          "role": string;
+          "title": string;
+          "topic": string;
+          "unread_count": number;
+        }[];
+      };
       "list_dead_deliveries": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -1077,6 +1343,25 @@ export type Database = {
           "viewer_name": string;
         }[];
       };
+      "list_messages": {
+        Args: { "p_conversation_id": string; "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "client_id": string;
+          "content": string;
+          "conversation_id": string;
+          "created_at": string;
+          "cursor": string;
+          "deleted_at": string;
+          "edited_at": string;
+          "id": number;
+          "is_encrypted": boolean;
+          "kind": string;
+          "metadata": Json;
+          "reply_to_id": number;
+          "sender_id": string;
+          "seq": number;
+        }[];
+      };
       "list_notifications": {
         Args: { "p_cursor"?: string; "p_limit"?: number; "p_unread_only"?: boolean };
         Returns: {
@@ -1092,7 +1377,12 @@ export type Database = {
         }[];
       };
       "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: number };
+      "mark_conversation_read": {
+        Args: { "p_id": string; "p_message_id": number };
+        Returns: undefined;
+      };
       "mark_notification_read": { Args: { "p_id": string }; Returns: undefined };
+      "mute_conversation": { Args: { "p_id": string; "p_until": string }; Returns: undefined };
       "my_access_log": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -1142,6 +1432,10 @@ export type Database = {
         Returns: string;
       };
       "remove_device_token": { Args: { "p_id": string }; Returns: undefined };
+      "remove_participant": {
+        Args: { "p_conversation_id": string; "p_user_id": string };
+        Returns: undefined;
+      };
       "request_care": {
         Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
         Returns: string;
@@ -1177,6 +1471,24 @@ export type Database = {
           "last_name": string;
         }[];
       };
+      "send_message": {
+        Args: {
+          "p_client_id": string;
+          "p_content": string;
+          "p_conversation_id": string;
+          "p_is_encrypted"?: boolean;
+          "p_kind"?: string;
+          "p_metadata"?: Json;
+          "p_reply_to_id"?: number;
+        };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "set_account_active": {
         Args: { "p_active": boolean; "p_reason": string; "p_user_id": string };
         Returns: undefined;
@@ -1190,6 +1502,16 @@ export type Database = {
           "p_shared_with_id": string;
         };
         Returns: string;
+      };
+      "start_conversation": {
+        Args: { "p_kind"?: string; "p_participant_ids": (string)[]; "p_title"?: string };
+        Returns: Database["public"]["CompositeTypes"]["started_conversation"];
+        SetofOptions: {
+          from: "*";
+          to: "started_conversation";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "touch_last_active": { Args: Record<PropertyKey, never>; Returns: undefined };
       "verify_audit": {
@@ -1232,6 +1554,21 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
+      "chat_message": {
+        "id": number | null;
+        "conversation_id": string | null;
+        "seq": number | null;
+        "sender_id": string | null;
+        "client_id": string | null;
+        "kind": string | null;
+        "content": string | null;
+        "metadata": Json | null;
+        "is_encrypted": boolean | null;
+        "reply_to_id": number | null;
+        "edited_at": string | null;
+        "deleted_at": string | null;
+        "created_at": string | null;
+      };
       "opened_chart": {
         "id": string | null;
         "expires_at": string | null;
@@ -1257,6 +1594,13 @@ export type Database = {
         "message": string | null;
         "details": string | null;
         "hint": string | null;
+      };
+      "started_conversation": {
+        "id": string | null;
+        "kind": string | null;
+        "title": string | null;
+        "topic": string | null;
+        "created_at": string | null;
       };
     };
   };

@@ -12,7 +12,32 @@ select set_eq(
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and p.prosecdef
   $$,
   array[
-'private.access_grounds(uuid)',
+'private.add_participant(uuid,uuid,text)',
+    'private.conversation_topic(uuid)',
+    'private.current_conversation_ids()',
+    'private.delete_message(bigint)',
+    'private.edit_message(bigint,text)',
+    'private.follow_block()',
+    'private.follow_care()',
+    'private.follow_joining()',
+    'private.follow_leaving()',
+    'private.follow_lock()',
+    'private.follow_message()',
+    'private.follow_reading()',
+    'private.follow_verification()',
+    'private.hidden_profile_ids()',
+    'private.leave_conversation(uuid)',
+    'private.list_conversations(integer,timestamp with time zone,uuid)',
+    'private.list_messages(uuid,integer,timestamp with time zone,bigint)',
+    'private.mark_conversation_read(uuid,bigint)',
+    'private.mute_conversation(uuid,timestamp with time zone)',
+    'private.readable_conversation_ids()',
+    'private.remove_participant(uuid,uuid)',
+    'private.send_message(uuid,text,text,text,jsonb,bigint,boolean)',
+    'private.start_conversation(uuid[],text,text)',
+    'private.topic_is_readable()',
+    'private.topic_is_writable()',
+    'private.access_grounds(uuid)',
     'private.add_record_file_key(uuid,text,integer,text)',
     'private.added_record_ids()',
     'private.audit_chart_close()',
@@ -196,6 +221,15 @@ select results_eq(
       ('check_notification_preference', 'before insert update', 'notification_preferences'),
       ('copy_record_to_contents', 'before insert', 'medical_record_contents'),
       ('end_barred_sessions', 'after update', 'auth.users'),
+      ('follow_block', 'after insert', 'blocks'),
+      ('follow_care', 'after update', 'care_relationships'),
+      ('follow_joining', 'after insert', 'conversation_participants'),
+      ('follow_leaving', 'after delete', 'conversation_participants'),
+      ('follow_leaving', 'after update', 'conversation_participants'),
+      ('follow_lock', 'after update', 'profiles'),
+      ('follow_message', 'after insert update', 'messages'),
+      ('follow_reading', 'after update', 'conversation_participants'),
+      ('follow_verification', 'after update', 'doctors'),
       ('handle_new_user', 'after insert', 'auth.users'),
       ('handle_user_upgrade', 'after update', 'auth.users'),
       ('keep_sensitive_mark', 'before update', 'medical_records'),
@@ -209,8 +243,9 @@ select results_eq(
       ('refuse_change', 'before truncate', 'audit_events, audit_seals, private.audit_seal_leaves'),
       ('set_record_source', 'before insert', 'medical_records'),
       ('set_updated_at', 'before update',
-        'care_relationships, chart_sessions, device_tokens, doctors, medical_record_contents, '
-        'medical_record_shares, medical_records, notification_deliveries, '
+        'care_relationships, chart_sessions, conversation_participants, conversations, '
+        'device_tokens, doctors, medical_record_contents, '
+        'medical_record_shares, medical_records, messages, notification_deliveries, '
         'notification_preferences, notifications, patients, profiles'),
       ('sync_record_contents', 'after update', 'medical_records')
     ) as t (function, event, tables)
