@@ -53,7 +53,7 @@ async function heardNoMore(
   await say(speaker, gone.marker, "Marker");
   await elsewhere.event("message");
   assertEquals(gone.hears.heard.all.filter(({ event }) => event === "message").length, before);
-  assertEquals(there.events.includes("typing"));
+  assertEquals(there.events.includes("typing"), false);
   const refused = await Listening.ask(gone.person, there.channel.subTopic);
   const { error } = await refused.statuses.next("CHANNEL_ERROR");
   assertMatch(error!.message, /permissions to read/);
