@@ -119,7 +119,54 @@ from public, anon, authenticated, service_role;
 
 -- For the policies -------------------------------------------------------------------------------
 
-create function private.topic_is_writable()
+create function private.topic_conversation()
+  returns public.conversations
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_topic constant text := realtime.topic();
+  v_claims constant jsonb := auth.jwt();
+  v_conversation public.conversations;
+begin
+  -- Whatever a client names is asked here; most of it is no topic of ours.
+  if v_topic ~ '^conversation:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:[1-9][0-9]{0,8})?$' then
+    select c.* into v_conversation
+    from private.chat_seats(v_claims) as s
+    join public.conversations as c on c.id = s.conversation_id
+    where s.conversation_id = split_part(v_topic, ':', 2)::uuid
+      and s.left_at is null
+      and private.topic_of(c.id, c.epoch) = v_topic
+      and (c.pair is null or private.pair_is_open(c.pair));
+  end if;
+  return v_conversation;
+end;
+$$;
+comment on function private.topic_conversation() is
+  'The conversation whose current topic Realtime asks about, if the caller takes part in it with a live '
+  'session; a direct one only while the two can talk. Null otherwise. For definer functions only.';
+revoke execute on function private.topic_conversation()
+  from public, anon, authenticated, service_role;
+
+create function private.topic_is_shared()
+  returns boolean
+  language plpgsql
+  stable
+  security definer -- must not depend on the policies of the tables it reads
+  set search_path = ''
+as $$
+begin
+  return (private.topic_conversation()).id is not null;
+end;
+$$;
+comment on function private.topic_is_shared() is
+  'Whether the topic that Realtime asks about is the current one of a conversation in which the caller '
+  'takes part: there they may be present.';
+revoke execute on function private.topic_is_shared() from public, anon, service_role;
+grant execute on function private.topic_is_shared() to authenticated;
+
+create function private.topic_takes_broadcasts()
   returns boolean
   language plpgsql
   stable
@@ -127,31 +174,17 @@ create function private.topic_is_writable()
   set search_path = ''
 as $$
 declare
-  v_topic constant text := realtime.topic();
-  v_claims constant jsonb := auth.jwt();
+  v_conversation constant public.conversations := private.topic_conversation();
 begin
-  -- Whatever a client names is asked here; most of it is no topic of ours.
-  if v_topic is null
-    or v_topic !~ '^conversation:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(:[1-9][0-9]{0,8})?$'
-  then
-    return false;
-  end if;
-  return exists (
-    select
-    from private.chat_seats(v_claims) as s
-    join public.conversations as c on c.id = s.conversation_id
-    where s.conversation_id = split_part(v_topic, ':', 2)::uuid
-      and s.left_at is null
-      and private.topic_of(c.id, c.epoch) = v_topic
-      and (c.pair is null or private.pair_is_open(c.pair))
-  );
+  return v_conversation.id is not null and v_conversation.kind <> 'care';
 end;
 $$;
-comment on function private.topic_is_writable() is
-  'Whether the topic that Realtime asks about is the current one of a conversation in which the caller '
-  'takes part, with a live session; a direct one only while the two can talk.';
-revoke execute on function private.topic_is_writable() from public, anon, service_role;
-grant execute on function private.topic_is_writable() to authenticated;
+comment on function private.topic_takes_broadcasts() is
+  'Whether the caller may send to the topic that Realtime asks about. Not in a conversation about '
+  'care: what a client sends may claim to be any event of anybody, a doctor''s message too, as '
+  'policies do not see the event.';
+revoke execute on function private.topic_takes_broadcasts() from public, anon, service_role;
+grant execute on function private.topic_takes_broadcasts() to authenticated;
 
 create function private.topic_is_readable()
   returns boolean
@@ -165,11 +198,11 @@ declare
   v_claims constant jsonb := auth.jwt();
 begin
   return exists (select from private.live_account(v_claims) as l where 'user:' || l.id = v_topic)
-    or private.topic_is_writable();
+    or private.topic_is_shared();
 end;
 $$;
 comment on function private.topic_is_readable() is
-  'Whether the topic that Realtime asks about is the caller''s own, with a live session, or one that '
-  'they may write to.';
+  'Whether the topic that Realtime asks about is the caller''s own, with a live session, or that of a '
+  'conversation in which they take part.';
 revoke execute on function private.topic_is_readable() from public, anon, service_role;
 grant execute on function private.topic_is_readable() to authenticated;

@@ -93,7 +93,8 @@ select results_eq(
       'private.send_message(uuid,text,text,text,jsonb,bigint,boolean)',
       'private.start_conversation(uuid[],text,text)',
       'private.topic_is_readable()',
-      'private.topic_is_writable()',
+      'private.topic_is_shared()',
+      'private.topic_takes_broadcasts()',
       'private.added_record_ids()',
       'private.audit_proof(bigint)',
       'private.audit_search(uuid,uuid,text,text,uuid,text,timestamp with time zone,'

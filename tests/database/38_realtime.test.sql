@@ -52,14 +52,14 @@ end
 $$;
 
 select is(pg_temp.may(actor, (select topic from c where c.name = m.name)),
-  case may when 'rw' then 'broadcast, presence | broadcast, presence' when 'r' then 'broadcast, presence | nothing' else 'nothing | nothing' end,
+  case may when 'rw' then 'broadcast, presence | broadcast, presence' when 'rp' then 'broadcast, presence | presence' when 'r' then 'broadcast, presence | nothing' else 'nothing | nothing' end,
   format('%s at %s: %s', actor, name, may))
 from (values
   ('ana', 'direct', 'rw'), ('ben', 'direct', 'rw'), ('cid', 'direct', '-'), ('eve', 'direct', '-'), ('guest', 'direct', '-'),
   ('ada', 'direct', '-'), ('anon', 'direct', '-'),
   ('ana', 'group', 'rw'), ('cid', 'group', 'rw'), ('dan', 'group', '-'), ('eve', 'group', '-'), ('anon', 'group', '-'),
   ('ana', 'group, before', '-'), ('dan', 'group, before', '-'), ('cid', 'group, after', '-'),
-  ('ana', 'care', 'rw'), ('doc', 'care', 'rw'), ('carer', 'care', 'rw'), ('doc@aal1', 'care', '-'), ('ada', 'care', '-'),
+  ('ana', 'care', 'rp'), ('doc', 'care', 'rp'), ('carer', 'care', 'rp'), ('doc@aal1', 'care', '-'), ('ada', 'care', '-'),
   ('ana', 'user:ana', 'r'), ('ben', 'user:ana', '-'), ('guest', 'user:ana', '-'), ('anon', 'user:ana', '-'), ('ada', 'user:ana', '-'),
   ('ana', 'nothing', '-'), ('ana', 'empty', '-'), ('ana', 'room', '-'), ('ana', 'half', '-'), ('ana', 'no id', '-'),
   ('ana', 'nobody', '-'), ('ana', 'longer', '-'), ('ana', 'upper', '-'), ('ana', 'all', '-')
