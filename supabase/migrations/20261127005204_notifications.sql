@@ -146,8 +146,8 @@ CREATE OR REPLACE FUNCTION private.apply_receipts (
 declare
   v_gone record;
 begin
-  -- What is known of a message decides, and not the order in which it was heard: that it cannot have
-  -- arrived is stronger than that it has.
+  -- What is known of a message decides, and not the order in which it was heard: that it cannot
+  -- have arrived is stronger than that it has.
   update public.notification_deliveries as d set
     status = case when r.has_failed then 'failed' else d.status end,
     delivered_at = case when not r.has_failed then r.delivered_at end,
