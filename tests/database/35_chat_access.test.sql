@@ -1,7 +1,7 @@
 -- Who may do what to the tables and files of chat. Ana, ben and cid are in a group with a message
 -- each and a file of ana's; cid was removed after the first; doc looks after ana.
 begin;
-select plan(196);
+select plan(200);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'eve']) as u;
 select tests.make_user('doc', 'doctor'), tests.make_user('ada', 'admin');
@@ -135,6 +135,19 @@ update storage.objects set bucket_id = 'elsewhere' where name = pg_temp.path('mr
 select is(tests.attempt('doc', 'select name from storage.objects'), 'nothing', 'nor does a message show a file elsewhere');
 select is(tests.attempt('ana', 'select name from storage.objects where bucket_id = ''elsewhere'''), 'nothing', 'not even one''s own');
 select is(tests.attempt('ana', 'delete from storage.objects where bucket_id = ''elsewhere'''), '0', 'nor deletes it');
+
+-- A stretch is of its conversation: what another one covers it does not.
+select tests.act_as('cid');
+insert into c select 'other', (public.start_conversation(array[tests.uid('doc')], 'group')).id;
+select tests.act_as_owner();
+select is(tests.attempt('cid', 'select content from public.messages'), 'First', 'who takes part elsewhere reads no more here');
+-- The second factor is asked for where it is about care, and nowhere else.
+select is(tests.attempt('doc@aal1', statement), outcome, 'a doctor without second factor: ' || statement)
+from (values
+  ('select kind from public.conversations', 'group'),
+  ('select n ->> user_id::text from public.conversation_participants, tests.names() as n', 'Cid, Doc'),
+  ('select kind from public.list_conversations()', 'group')
+) as t (statement, outcome);
 
 select * from finish();
 rollback;
