@@ -1,7 +1,7 @@
 -- Who may do what to the tables and files of chat. Ana, ben and cid are in a group with a message
 -- each and a file of ana's; cid was removed after the first; doc looks after ana.
 begin;
-select plan(200);
+select plan(203);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'eve']) as u;
 select tests.make_user('doc', 'doctor'), tests.make_user('ada', 'admin');
@@ -135,6 +135,20 @@ update storage.objects set bucket_id = 'elsewhere' where name = pg_temp.path('mr
 select is(tests.attempt('doc', 'select name from storage.objects'), 'nothing', 'nor does a message show a file elsewhere');
 select is(tests.attempt('ana', 'select name from storage.objects where bucket_id = ''elsewhere'''), 'nothing', 'not even one''s own');
 select is(tests.attempt('ana', 'delete from storage.objects where bucket_id = ''elsewhere'''), '0', 'nor deletes it');
+
+-- Without a condition, which would read the rows, so that the policy of select decided, too.
+do $$ begin
+  execute pg_temp.upload('cid', pg_temp.path('of cid'));
+end $$;
+select is(tests.attempt(actor, 'delete from storage.objects'), outcome, format('%s deletes whatever can be', actor))
+from (values ('ana', '2'), ('cid', '0')) as t (actor, outcome);
+
+-- The floor under messages does not rest on the policies of another table.
+select results_eq(
+  $$ select policyname::text from pg_policies where schemaname = 'public' and tablename = 'messages'
+    and permissive = 'RESTRICTIVE' and qual ~ 'conversation_id = ANY .*readable_conversation_ids' $$,
+  array['messages_select_authenticated_only'], 'messages have a floor of their own'
+);
 
 -- A stretch is of its conversation: what another one covers it does not.
 select tests.act_as('cid');
