@@ -26,10 +26,7 @@ create table public.conversations (
   constraint conversations_patient_check check ((kind = 'care') = (patient_id is not null)),
   constraint conversations_pair_check check (
     (kind = 'direct') = (pair is not null)
-    and (
-      pair is null
-      or cardinality(pair) = 2 and array_position(pair, null) is null and pair[1] < pair[2]
-    )
+    and cardinality(pair) = 2 and array_position(pair, null) is null and pair[1] < pair[2]
   ),
   constraint conversations_one_direct unique (pair),
   constraint conversations_last_message_check check (
@@ -81,7 +78,7 @@ create table public.conversation_participants (
   constraint conversation_participants_stretch_check check (
     joined_seq >= 0
     and num_nulls(left_at, left_seq) in (0, 2)
-    and (left_at is null or left_at >= joined_at and left_seq >= joined_seq)
+    and left_at >= joined_at and left_seq >= joined_seq
   ),
   constraint conversation_participants_read_check
     check (last_read_seq >= joined_seq and last_sent_seq >= 0)

@@ -70,7 +70,7 @@ create table public.messages (
   constraint messages_metadata_check check (
     kind = 'system' and jsonb_typeof(metadata) = 'object'
     or private.is_attachment(kind, metadata, is_encrypted)
-    or deleted_at is not null and metadata = '{}'
+    or deleted_at is not null
   ),
   constraint messages_deleted_check check (deleted_at is null or content is null and metadata = '{}')
 )

@@ -144,10 +144,10 @@ select is(tests.attempt(actor, 'delete from storage.objects'), outcome, format('
 from (values ('ana', '2'), ('cid', '0')) as t (actor, outcome);
 
 -- The floor under messages does not rest on the policies of another table.
-select results_eq(
-  $$ select policyname::text from pg_policies where schemaname = 'public' and tablename = 'messages'
+select isnt_empty(
+  $$ select from pg_policies where schemaname = 'public' and tablename = 'messages'
     and permissive = 'RESTRICTIVE' and qual ~ 'conversation_id = ANY .*readable_conversation_ids' $$,
-  array['messages_select_authenticated_only'], 'messages have a floor of their own'
+  'messages have a floor of their own'
 );
 
 -- A stretch is of its conversation: what another one covers it does not.
