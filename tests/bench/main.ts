@@ -8,6 +8,7 @@ import { benchFields } from "./fields.ts";
 import { benchAudit } from "./audit.ts";
 import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
+import { benchNotifications } from "./notifications.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
@@ -17,6 +18,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   export: benchExport,
   files: benchFiles,
   chat: benchChat,
+  notifications: benchNotifications,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });
