@@ -32,7 +32,7 @@ select is_empty(
       ('public.conversation_participants', '(conversation_id, user_id, joined_seq)'),
       ('public.conversation_participants', '(user_id, conversation_id)'),
       ('public.messages', '(conversation_id, seq DESC)'),
-      ('public.messages', '(((metadata ->> ''path''::text))) WHERE ((metadata ->> ''path''::text) IS NOT NULL)'),
+      ('public.messages', '(attachment_path) WHERE (attachment_path IS NOT NULL)'),
       ('public.medical_records', '(patient_id, record_date DESC NULLS LAST, id DESC)'),
       ('public.medical_records',
         '(patient_id, record_type, record_date DESC NULLS LAST, id DESC)'),
