@@ -1,7 +1,7 @@
 -- Who may do what to the tables and files of chat. Ana, ben and cid are in a group with a message
 -- each and a file of ana's; cid was removed after the first; doc looks after ana.
 begin;
-select plan(203);
+select plan(205);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'eve']) as u;
 select tests.make_user('doc', 'doctor'), tests.make_user('ada', 'admin');
@@ -90,6 +90,18 @@ cross join lateral (values
 select is(tests.attempt(actor, 'select 1 from private.' || name), '42501 grant', format('%s reads %s', actor, name))
 from unnest(array['ana', 'service_role']) as actor
 cross join unnest(array['conversation_mutes', 'sent_messages', 'messages_default']) as name;
+
+select is_empty(
+  $$
+    select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
+    where i.inhparent = 'public.messages'::regclass and not exists (
+      select from pg_trigger as t
+      where t.tgrelid = c.oid and t.tgname = c.relname || '_no_truncate' and t.tgenabled = 'A' and t.tgtype & 34 = 34
+    )
+  $$,
+  'no partition of messages is emptied'
+);
+select throws_ok('truncate private.messages_default', '42501', null, 'not even that of no month');
 
 -- Files ------------------------------------------------------------------------------------------
 
