@@ -84,7 +84,7 @@ create policy chat_attachments_select_authenticated on storage.objects
       or exists (
         select
         from public.messages as m
-        where m.metadata ->> 'path' = objects.name
+        where m.attachment_path = objects.name
       )
     )
   );

@@ -26,10 +26,7 @@ create table public.conversations (
   constraint conversations_patient_check check ((kind = 'care') = (patient_id is not null)),
   constraint conversations_pair_check check (
     (kind = 'direct') = (pair is not null)
-    and (
-      pair is null
-      or cardinality(pair) = 2 and array_position(pair, null) is null and pair[1] < pair[2]
-    )
+    and cardinality(pair) = 2 and array_position(pair, null) is null and pair[1] < pair[2]
   ),
   constraint conversations_one_direct unique (pair),
   constraint conversations_last_message_check check (
@@ -81,7 +78,7 @@ create table public.conversation_participants (
   constraint conversation_participants_stretch_check check (
     joined_seq >= 0
     and num_nulls(left_at, left_seq) in (0, 2)
-    and (left_at is null or left_at >= joined_at and left_seq >= joined_seq)
+    and left_at >= joined_at and left_seq >= joined_seq
   ),
   constraint conversation_participants_read_check
     check (last_read_seq >= joined_seq and last_sent_seq >= 0)
@@ -269,26 +266,6 @@ $$;
 comment on function private.lock_conversation(uuid) is
   'A conversation, locked until the transaction ends, as it is once the lock is there.';
 
-create function private.enter_conversation(p_conversation_id uuid)
-  returns public.conversations
-  language plpgsql
-  set search_path = ''
-as $$
-declare
-  v_conversation public.conversations;
-begin
-  -- Asked before, so that nobody locks a conversation that is none of theirs; and after, since
-  -- whoever held the lock may have removed the caller.
-  perform private.require_seat(p_conversation_id);
-  v_conversation := private.lock_conversation(p_conversation_id);
-  perform private.require_seat(p_conversation_id);
-  return v_conversation;
-end;
-$$;
-comment on function private.enter_conversation(uuid) is
-  'Locks a conversation in which the caller takes part. For definer functions only. Errors: PT401 '
-  'unauthenticated, PT404 not_found.';
-
 create function private.conversation_clock(p_conversation public.conversations)
   returns timestamptz
   language sql
@@ -346,7 +323,7 @@ comment on function private.pair_is_open(uuid[]) is
   'blocked the other. One answer for all of it, so that no reason can be told from another. For '
   'definer functions only.';
 revoke execute on function
-  private.require_seat(uuid), private.lock_conversation(uuid), private.enter_conversation(uuid),
+  private.require_seat(uuid), private.lock_conversation(uuid),
   private.conversation_clock(public.conversations), private.reachable_ids(uuid[]),
   private.pair_is_open(uuid[])
 from public, anon, authenticated, service_role;
@@ -489,9 +466,48 @@ $$;
 comment on function private.end_care_conversations(uuid) is
   'Ends the stretches of somebody in conversations about care in which they are no more. For definer '
   'functions only.';
+
+create function private.settle_conversation(p_conversation_id uuid)
+  returns public.conversations
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_conversation public.conversations := private.lock_conversation(p_conversation_id);
+begin
+  if v_conversation.kind = 'care' then
+    perform private.end_lapsed_care(p_conversation_id);
+  end if;
+  return v_conversation;
+end;
+$$;
+comment on function private.settle_conversation(uuid) is
+  'Locks a conversation in which something is about to be told, and sees to it that nobody hears it '
+  'whose care is over. For definer functions only.';
+
+create function private.enter_conversation(p_conversation_id uuid)
+  returns public.conversations
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_conversation public.conversations;
+begin
+  -- Asked before, so that nobody locks a conversation that is none of theirs; and after, since
+  -- whoever held the lock may have removed the caller.
+  perform private.require_seat(p_conversation_id);
+  v_conversation := private.settle_conversation(p_conversation_id);
+  perform private.require_seat(p_conversation_id);
+  return v_conversation;
+end;
+$$;
+comment on function private.enter_conversation(uuid) is
+  'Locks a conversation in which the caller takes part, as settle_conversation. For definer functions '
+  'only. Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function
   private.end_participation(uuid, uuid), private.end_lapsed_care(uuid),
-  private.end_care_conversations(uuid)
+  private.end_care_conversations(uuid), private.settle_conversation(uuid),
+  private.enter_conversation(uuid)
 from public, anon, authenticated, service_role;
 
 create function private.follow_care()

@@ -50,6 +50,7 @@ create table public.messages (
   kind text not null default 'text',
   content text,
   metadata jsonb not null default '{}',
+  attachment_path text generated always as (metadata ->> 'path') stored,
   is_encrypted boolean not null default false,
   reply_to_id bigint,
   edited_at timestamptz,
@@ -70,7 +71,7 @@ create table public.messages (
   constraint messages_metadata_check check (
     kind = 'system' and jsonb_typeof(metadata) = 'object'
     or private.is_attachment(kind, metadata, is_encrypted)
-    or deleted_at is not null and metadata = '{}'
+    or deleted_at is not null
   ),
   constraint messages_deleted_check check (deleted_at is null or content is null and metadata = '{}')
 )
@@ -90,6 +91,9 @@ comment on column public.messages.content is
   'Text, or caption of an image or file; up to 8,000 characters; null when deleted.';
 comment on column public.messages.metadata is
   'Of an image or file: {record_id, name?}, or {path, mime, size, name?}; else {}.';
+comment on column public.messages.attachment_path is
+  'Object in the bucket chat-attachments, from metadata; null for none. A column, since policies of '
+  'messages let no index of an expression be used.';
 comment on column public.messages.is_encrypted is
   'Whether content is ciphertext of the clients, which nobody here reads or looks at.';
 comment on column public.messages.reply_to_id is
@@ -99,8 +103,8 @@ comment on column public.messages.created_at is
 
 create index messages_conversation_id_idx on public.messages (conversation_id, seq desc);
 -- Who may read a file is who may see its message.
-create index messages_path_idx on public.messages ((metadata ->> 'path'))
-  where (metadata ->> 'path') is not null;
+create index messages_attachment_path_idx on public.messages (attachment_path)
+  where attachment_path is not null;
 
 create trigger messages_set_updated_at
   before update on public.messages
@@ -430,9 +434,6 @@ begin
 
   -- From here on one after the other: number, id and commit come in the same order.
   v_conversation := private.enter_conversation(p_conversation_id);
-  if v_conversation.kind = 'care' then
-    perform private.end_lapsed_care(p_conversation_id);
-  end if;
   v_seat := private.require_seat(p_conversation_id);
   perform private.require_open_pair(v_conversation);
   v_sent := private.sent_before(p_client_id, v_digest);
@@ -584,7 +585,7 @@ begin
       detail = 'Only its sender deletes a message';
   end if;
   -- Also by one who has left: what is one's own can be taken back.
-  perform private.lock_conversation(v_message.conversation_id);
+  perform private.settle_conversation(v_message.conversation_id);
   update public.messages as m set content = null, metadata = '{}', deleted_at = now()
   where m.id = p_id and m.created_at = v_message.created_at and m.deleted_at is null;
   return private.as_chat_message(private.visible_message(p_id));
@@ -620,7 +621,11 @@ declare
 begin
   v_seat := private.require_seat(p_id);
   -- The topic on which this is told does not change meanwhile.
-  perform 1 from public.conversations as c where c.id = p_id for share;
+  if v_seat.patient_id is null then
+    perform 1 from public.conversations as c where c.id = p_id for share;
+  else
+    perform private.settle_conversation(p_id);
+  end if;
   if v_message.conversation_id <> p_id then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No message with this id';

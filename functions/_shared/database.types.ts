@@ -776,6 +776,7 @@ export type Database = {
       };
       "messages": {
         Row: {
+          "attachment_path": string | null;
           "client_id": string | null;
           "content": string | null;
           "conversation_id": string;
@@ -793,6 +794,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "attachment_path"?: never;
           "client_id"?: string | null;
           "content"?: string | null;
           "conversation_id": string;
@@ -809,6 +811,7 @@ export type Database = {
           "updated_at"?: string;
         };
         Update: {
+          "attachment_path"?: never;
           "client_id"?: string | null;
           "content"?: string | null;
           "conversation_id"?: string;

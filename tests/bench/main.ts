@@ -2,6 +2,7 @@
 // ratio to the plain way of doing the same. Builds its own database; takes a few minutes.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { benchChat } from "./chat.ts";
 import { benchExport } from "./export.ts";
 import { benchFields } from "./fields.ts";
 import { benchAudit } from "./audit.ts";
@@ -16,6 +17,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
+  chat: benchChat,
   notifications: benchNotifications,
 };
 

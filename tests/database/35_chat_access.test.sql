@@ -1,7 +1,7 @@
 -- Who may do what to the tables and files of chat. Ana, ben and cid are in a group with a message
 -- each and a file of ana's; cid was removed after the first; doc looks after ana.
 begin;
-select plan(196);
+select plan(205);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'eve']) as u;
 select tests.make_user('doc', 'doctor'), tests.make_user('ada', 'admin');
@@ -91,6 +91,18 @@ select is(tests.attempt(actor, 'select 1 from private.' || name), '42501 grant',
 from unnest(array['ana', 'service_role']) as actor
 cross join unnest(array['conversation_mutes', 'sent_messages', 'messages_default']) as name;
 
+select is_empty(
+  $$
+    select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
+    where i.inhparent = 'public.messages'::regclass and not exists (
+      select from pg_trigger as t
+      where t.tgrelid = c.oid and t.tgname = c.relname || '_no_truncate' and t.tgenabled = 'A' and t.tgtype & 34 = 34
+    )
+  $$,
+  'no partition of messages is emptied'
+);
+select throws_ok('truncate private.messages_default', '42501', null, 'not even that of no month');
+
 -- Files ------------------------------------------------------------------------------------------
 
 select set_config('storage.allow_delete_query', 'true', true);
@@ -135,6 +147,33 @@ update storage.objects set bucket_id = 'elsewhere' where name = pg_temp.path('mr
 select is(tests.attempt('doc', 'select name from storage.objects'), 'nothing', 'nor does a message show a file elsewhere');
 select is(tests.attempt('ana', 'select name from storage.objects where bucket_id = ''elsewhere'''), 'nothing', 'not even one''s own');
 select is(tests.attempt('ana', 'delete from storage.objects where bucket_id = ''elsewhere'''), '0', 'nor deletes it');
+
+-- Without a condition, which would read the rows, so that the policy of select decided, too.
+do $$ begin
+  execute pg_temp.upload('cid', pg_temp.path('of cid'));
+end $$;
+select is(tests.attempt(actor, 'delete from storage.objects'), outcome, format('%s deletes whatever can be', actor))
+from (values ('ana', '2'), ('cid', '0')) as t (actor, outcome);
+
+-- The floor under messages does not rest on the policies of another table.
+select isnt_empty(
+  $$ select from pg_policies where schemaname = 'public' and tablename = 'messages'
+    and permissive = 'RESTRICTIVE' and qual ~ 'conversation_id = ANY .*readable_conversation_ids' $$,
+  'messages have a floor of their own'
+);
+
+-- A stretch is of its conversation: what another one covers it does not.
+select tests.act_as('cid');
+insert into c select 'other', (public.start_conversation(array[tests.uid('doc')], 'group')).id;
+select tests.act_as_owner();
+select is(tests.attempt('cid', 'select content from public.messages'), 'First', 'who takes part elsewhere reads no more here');
+-- The second factor is asked for where it is about care, and nowhere else.
+select is(tests.attempt('doc@aal1', statement), outcome, 'a doctor without second factor: ' || statement)
+from (values
+  ('select kind from public.conversations', 'group'),
+  ('select n ->> user_id::text from public.conversation_participants, tests.names() as n', 'Cid, Doc'),
+  ('select kind from public.list_conversations()', 'group')
+) as t (statement, outcome);
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- What lists cost: the same for a long history as for a short one. Counted in blocks that the
 -- statement touches, which no load of the machine changes.
 begin;
-select plan(9);
+select plan(11);
 
 select tests.make_user(u) from unnest(array['ana', 'ben']) as u;
 update public.profiles set is_public = true;
@@ -84,6 +84,18 @@ select is(tests.attempt('ana', format('select array_agg(seq order by seq desc) f
   'a page goes on across it');
 insert into cost select 'page gap', pg_temp.page('long');
 select cmp_ok(pg_temp.cost('page gap'), '<=', pg_temp.cost('page long') + 60, 'and costs no more for it');
+
+-- Whether a file may be read is asked of the one message that has it.
+insert into storage.buckets (id, name) values ('chat-attachments', 'chat-attachments') on conflict do nothing;
+create function pg_temp.path() returns text language sql as $$ select c.id || '/' || tests.id('file') from c where name = 'long' $$;
+insert into storage.objects (bucket_id, name, owner_id) values ('chat-attachments', pg_temp.path(), tests.uid('ben'));
+alter table public.messages disable trigger messages_written;
+update public.messages set kind = 'image', metadata = jsonb_build_object('path', pg_temp.path(), 'mime', 'image/png', 'size', 1)
+where seq = 9990 and conversation_id = (select id from c where name = 'long');
+alter table public.messages enable trigger messages_written;
+select is(tests.attempt('ana', 'select count(*) from storage.objects'), '1', 'ana may read the file of a message');
+select cmp_ok(pg_temp.blocks(format('select name from storage.objects where name = %L', pg_temp.path())), '<=', 150,
+  'which costs no look at the others');
 
 -- One statement: nothing is asked once a conversation but what is looked up by a key.
 select tests.act_as('ana');

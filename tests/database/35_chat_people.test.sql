@@ -2,7 +2,7 @@
 -- for, and what ends when care ends. A group of ana (owner), ben and cid; a conversation about the
 -- care of ana with doc and carer.
 begin;
-select plan(119);
+select plan(122);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'dan', 'eve', 'bad']) as u;
 select tests.make_user('carer', 'caregiver'), tests.make_user('clerk', 'caregiver');
@@ -267,6 +267,34 @@ update public.care_relationships set ends_at = now() where id = tests.id('care o
 alter table public.care_relationships enable trigger care_relationships_end_conversations;
 select is(pg_temp.who('care'), 'Ana owner, Carer member, Doc member', 'doc''s care is over, and nothing has happened');
 select is(pg_temp.reads('doc', 'care'), 'PT404 not_found | nothing', 'yet they read nothing');
+create function pg_temp.told(p_statement text) returns text language plpgsql as $$
+declare
+  v_topics text;
+begin
+  begin
+    delete from realtime.messages;
+    perform tests.act_as('ana');
+    execute p_statement;
+    perform tests.act_as_owner();
+    select string_agg(concat_ws(' ', event, replace(topic, pg_temp.c('care')::text, 'care')), ', ' order by event, topic) into v_topics
+    from realtime.messages where topic like 'conversation:%' and event <> 'moved';
+    raise exception using errcode = 'UNDO0';
+  exception when sqlstate 'UNDO0' then
+    return v_topics;
+  end;
+end
+$$;
+alter table public.messages disable trigger messages_written;
+update public.messages set sender_id = tests.uid('ana') where content = 'Dose';
+alter table public.messages enable trigger messages_written;
+select is(pg_temp.told(statement), events, 'nor hear they of ' || left(statement, 40))
+from public.messages as m
+cross join lateral (values
+  (format('select public.mark_conversation_read(%L, %s)', pg_temp.c('care'), m.id), 'participant_left conversation:care:1, read conversation:care:1'),
+  (format('select public.edit_message(%s, ''Less'')', m.id), 'message_edited conversation:care:1, participant_left conversation:care:1'),
+  (format('select public.delete_message(%s)', m.id), 'message_deleted conversation:care:1, participant_left conversation:care:1')
+) as t (statement, events)
+where m.content = 'Dose';
 select pg_temp.say('ana', 'care', 'After');
 select is(pg_temp.who('care'), 'Ana owner, Carer member', 'with the next message they are out');
 select is((select topic from realtime.messages where payload ->> 'content' = 'After'), 'conversation:' || pg_temp.c('care') || ':1',

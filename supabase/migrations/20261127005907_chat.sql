@@ -62,7 +62,7 @@ CREATE TABLE "public"."conversation_participants" (
   CONSTRAINT "conversation_participants_read_check" CHECK (((last_read_seq >= joined_seq) AND (last_sent_seq >= 0))),
   CONSTRAINT "conversation_participants_role_check" CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text]))),
   CONSTRAINT "conversation_participants_stretch_check"
-    CHECK (((joined_seq >= 0) AND (num_nulls(left_at, left_seq) = ANY (ARRAY[0, 2])) AND ((left_at IS NULL) OR ((left_at >= joined_at) AND (left_seq >= joined_seq)))))
+    CHECK (((joined_seq >= 0) AND (num_nulls(left_at, left_seq) = ANY (ARRAY[0, 2])) AND (left_at >= joined_at) AND (left_seq >= joined_seq)))
 );
 
 ALTER TABLE "public"."conversation_participants"
@@ -94,7 +94,7 @@ CASE
 END))),
   CONSTRAINT "conversations_one_direct" UNIQUE (pair),
   CONSTRAINT "conversations_pair_check" CHECK ((((kind = 'direct'::text) = (pair IS
-    NOT NULL)) AND ((pair IS NULL) OR ((cardinality(pair) = 2) AND (array_position(pair, NULL::uuid) IS NULL) AND (pair[1] < pair[2]))))),
+    NOT NULL)) AND (cardinality(pair) = 2) AND (array_position(pair, NULL::uuid) IS NULL) AND (pair[1] < pair[2]))),
   CONSTRAINT "conversations_patient_check" CHECK (((kind = 'care'::text) = (patient_id IS NOT NULL))),
   CONSTRAINT "conversations_pkey" PRIMARY KEY (id),
   CONSTRAINT "conversations_title_check" CHECK (((title IS NULL) OR ((title = btrim(title)) AND ((length(title) >= 1) AND (length(title) <= 120)) AND (kind <> 'direct'::text))))
@@ -114,6 +114,7 @@ CREATE TABLE "public"."messages" (
   "kind"            text                     NOT NULL,
   "content"         text,
   "metadata"        jsonb                    NOT NULL,
+  "attachment_path" text                     GENERATED ALWAYS AS ((metadata ->> 'path'::text)) STORED,
   "is_encrypted"    boolean                  NOT NULL,
   "reply_to_id"     bigint,
   "edited_at"       timestamp with time zone,
@@ -516,7 +517,7 @@ begin
       detail = 'Only its sender deletes a message';
   end if;
   -- Also by one who has left: what is one's own can be taken back.
-  perform private.lock_conversation(v_message.conversation_id);
+  perform private.settle_conversation(v_message.conversation_id);
   update public.messages as m set content = null, metadata = '{}', deleted_at = now()
   where m.id = p_id and m.created_at = v_message.created_at and m.deleted_at is null;
   return private.as_chat_message(private.visible_message(p_id));
@@ -656,7 +657,7 @@ begin
   -- Asked before, so that nobody locks a conversation that is none of theirs; and after, since
   -- whoever held the lock may have removed the caller.
   perform private.require_seat(p_conversation_id);
-  v_conversation := private.lock_conversation(p_conversation_id);
+  v_conversation := private.settle_conversation(p_conversation_id);
   perform private.require_seat(p_conversation_id);
   return v_conversation;
 end;
@@ -1036,7 +1037,11 @@ declare
 begin
   v_seat := private.require_seat(p_id);
   -- The topic on which this is told does not change meanwhile.
-  perform 1 from public.conversations as c where c.id = p_id for share;
+  if v_seat.patient_id is null then
+    perform 1 from public.conversations as c where c.id = p_id for share;
+  else
+    perform private.settle_conversation(p_id);
+  end if;
   if v_message.conversation_id <> p_id then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No message with this id';
@@ -1369,9 +1374,6 @@ begin
 
   -- From here on one after the other: number, id and commit come in the same order.
   v_conversation := private.enter_conversation(p_conversation_id);
-  if v_conversation.kind = 'care' then
-    perform private.end_lapsed_care(p_conversation_id);
-  end if;
   v_seat := private.require_seat(p_conversation_id);
   perform private.require_open_pair(v_conversation);
   v_sent := private.sent_before(p_client_id, v_digest);
@@ -1443,6 +1445,23 @@ begin
     from public.messages as m
     where m.id = v_sent.message_id and m.created_at = v_sent.message_created_at
   );
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.settle_conversation (
+  p_conversation_id uuid
+)
+  RETURNS public.conversations
+  LANGUAGE plpgsql
+  SET search_path TO ''
+  AS $function$
+declare
+  v_conversation public.conversations := private.lock_conversation(p_conversation_id);
+begin
+  if v_conversation.kind = 'care' then
+    perform private.end_lapsed_care(p_conversation_id);
+  end if;
+  return v_conversation;
 end;
 $function$;
 
@@ -1935,10 +1954,10 @@ CREATE INDEX conversations_created_by_idx ON public.conversations USING btree (c
 
 CREATE INDEX conversations_patient_id_idx ON public.conversations USING btree (patient_id);
 
-CREATE INDEX messages_conversation_id_idx ON public.messages USING btree (conversation_id, seq DESC);
+CREATE INDEX messages_attachment_path_idx ON public.messages USING btree (attachment_path)
+  WHERE (attachment_path IS NOT NULL);
 
-CREATE INDEX messages_path_idx ON public.messages USING btree (((metadata ->> 'path'::text)))
-  WHERE ((metadata ->> 'path'::text) IS NOT NULL);
+CREATE INDEX messages_conversation_id_idx ON public.messages USING btree (conversation_id, seq DESC);
 
 CREATE TABLE "private"."messages_default" PARTITION OF "public"."messages" DEFAULT;
 
@@ -2090,7 +2109,7 @@ CREATE POLICY "chat_attachments_select_authenticated" ON "storage"."objects"
     (((bucket_id = 'chat-attachments'::text) AND (((owner_id = (( SELECT auth.uid() AS uid))::text) AND ((storage.foldername(name))[1] = ANY (ARRAY( SELECT
     private.attachment_folders() AS attachment_folders)))) OR (EXISTS ( SELECT
    FROM public.messages m
-  WHERE ((m.metadata ->> 'path'::text) = objects.name))))));
+  WHERE (m.attachment_path = objects.name))))));
 
 COMMENT ON COLUMN "private"."conversation_mutes"."muted_until" IS 'A time that has passed mutes nothing.';
 
@@ -2125,6 +2144,8 @@ COMMENT ON COLUMN "public"."conversations"."pair" IS 'The two accounts of a dire
 COMMENT ON COLUMN "public"."conversations"."patient_id" IS 'Whose care it is about; set for the kind care only.';
 
 COMMENT ON COLUMN "public"."conversations"."title" IS 'Name of a group or of a conversation of care.';
+
+COMMENT ON COLUMN "public"."messages"."attachment_path" IS 'Object in the bucket chat-attachments, from metadata; null for none. A column, since policies of messages let no index of an expression be used.';
 
 COMMENT ON COLUMN "public"."messages"."client_id" IS 'The sender''s own id of it: sent again, it is the same message.';
 
@@ -2182,7 +2203,7 @@ COMMENT ON FUNCTION "private"."end_lapsed_care"(uuid) IS 'Ends the stretches of 
 
 COMMENT ON FUNCTION "private"."end_participation"(uuid, uuid) IS 'Ends somebody''s stretch at the newest message, and passes a group on when its owner goes. For definer functions only.';
 
-COMMENT ON FUNCTION "private"."enter_conversation"(uuid) IS 'Locks a conversation in which the caller takes part. For definer functions only. Errors: PT401 unauthenticated, PT404 not_found.';
+COMMENT ON FUNCTION "private"."enter_conversation"(uuid) IS 'Locks a conversation in which the caller takes part, as settle_conversation. For definer functions only. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "private"."follow_block"() IS 'Trigger: a block cuts the channel that the two have joined, as the lock of either account would.';
 
@@ -2241,6 +2262,8 @@ COMMENT ON FUNCTION "private"."require_seat"(uuid) IS 'The caller''s stretch in 
 COMMENT ON FUNCTION "private"."send_message"(uuid, text, text, text, jsonb, bigint, boolean) IS 'Body of public.send_message.';
 
 COMMENT ON FUNCTION "private"."sent_before"(text, bytea) IS 'The message that the caller has sent under an id of theirs; null for none. For definer functions only. Errors: PT409 client_id_reused when it was another.';
+
+COMMENT ON FUNCTION "private"."settle_conversation"(uuid) IS 'Locks a conversation in which something is about to be told, and sees to it that nobody hears it whose care is over. For definer functions only.';
 
 COMMENT ON FUNCTION "private"."start_conversation"(uuid[], text, text) IS 'Body of public.start_conversation.';
 
@@ -2424,6 +2447,8 @@ GRANT EXECUTE ON FUNCTION "private"."send_message"(uuid, text, text, text, jsonb
 
 REVOKE ALL ON FUNCTION "private"."sent_before"(text, bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."settle_conversation"(uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION "private"."start_conversation"(uuid[], text, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."start_conversation"(uuid[], text, text) TO "authenticated";
@@ -2590,5 +2615,4 @@ GRANT INSERT ("blocker_id") ON TABLE "public"."blocks" TO "authenticated";
 
 ALTER TABLE "public"."messages"
   ADD CONSTRAINT "messages_metadata_check"
-    CHECK ((((kind = 'system'::text) AND (jsonb_typeof(metadata) = 'object'::text)) OR private.is_attachment(kind, metadata, is_encrypted) OR ((deleted_at IS
-    NOT NULL) AND (metadata = '{}'::jsonb))));
+    CHECK ((((kind = 'system'::text) AND (jsonb_typeof(metadata) = 'object'::text)) OR private.is_attachment(kind, metadata, is_encrypted) OR (deleted_at IS NOT NULL)));
