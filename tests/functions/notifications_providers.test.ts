@@ -15,12 +15,14 @@ import { createSmtp } from "../../functions/notifications/providers/smtp.ts";
 import { createTwilio, referenceOf } from "../../functions/notifications/providers/twilio.ts";
 import {
   createWebPush,
-  isAllowed,
   PUSH_HOSTS,
+  resolveEndpoint,
 } from "../../functions/notifications/providers/web_push.ts";
 import { readSettings } from "../../functions/notifications/settings.ts";
 import { Outbox } from "../../supabase/local/outbox.ts";
 import { makeProviderKeys } from "../../supabase/local/providers/keys.ts";
+import { HANG_UP } from "../../supabase/local/providers/double.ts";
+import { serveDoubles } from "../../supabase/local/providers/server.ts";
 import { startSmtp } from "../../supabase/local/providers/smtp.ts";
 import { NOW_MS } from "./support.ts";
 
@@ -258,8 +260,27 @@ Deno.test("an answer that is no JSON, or without end, is no fault", async () => 
     });
   for (const body of ["<html>", "", endless()]) {
     const call = createCall(() => Promise.resolve(new Response(body)), now);
-    const called = await call("https://x.example/", {});
+    const called = await call("https://x.example/", { headers: {} });
     assertEquals("answer" in called && [called.answer.status, called.answer.json], [200, undefined]);
+  }
+});
+
+Deno.test("a request whose answer is lost goes out once, also on a connection that was kept", async () => {
+  let requests = 0;
+  let hangs = false;
+  const server = await serveDoubles(() => {
+    requests++;
+    return Promise.resolve(hangs ? HANG_UP : new Response("{}"));
+  });
+  try {
+    const call = createCall(fetch, now);
+    const send = () => call(server.url, { method: "POST", headers: {}, body: "To=1" });
+    assert("answer" in await send());
+    hangs = true;
+    assertEquals(plain(await send()), { outcome: later("unreachable") });
+    assertEquals(requests, 2);
+  } finally {
+    await server.close();
   }
 });
 
@@ -642,8 +663,12 @@ Deno.test("webpush calls push services only, whatever address a client gives", a
   ];
   for (const endpoint of taken) assertEquals(await send({ endpoint }), sent(null) as never);
   assertEquals(requests.map(({ url }) => url), taken);
-  assert(isAllowed("http://127.0.0.1:8080/x", "http://127.0.0.1:8080"));
-  assert(!isAllowed("http://127.0.0.1:8081/x", "http://127.0.0.1:8080"));
+  const via = "push.example=http://127.0.0.1:8080/double/";
+  assertEquals(
+    resolveEndpoint("https://push.example/a?b=c", via),
+    "http://127.0.0.1:8080/double/a?b=c",
+  );
+  assertEquals(resolveEndpoint("http://127.0.0.1:8080/double/a", via), undefined);
 });
 
 Deno.test("webpush's refusals are told apart", async () => {

@@ -2,7 +2,6 @@
 // (RFC 8292). It knows no idempotency key: a repeat has the same topic, by which a push service keeps
 // one, and the same tag, by which a browser shows one.
 
-import { Buffer } from "node:buffer";
 import webPush from "web-push";
 import { type Call, type ProviderAnswer, throttled } from "./call.ts";
 import {
@@ -24,7 +23,7 @@ export interface WebPushOptions {
   privateKey: string;
   /** `mailto:` or `https:`, for push services to complain to. */
   subject: string;
-  /** Whose endpoints are called; see `isAllowed`. */
+  /** Whose endpoints are called; see `resolveEndpoint`. */
   hosts: string[];
   limits: Limits;
   /** Makes the calls to one push service, which share a circuit breaker. */
@@ -44,14 +43,15 @@ export const PUSH_HOSTS = [
 
 export function createWebPush(options: WebPushOptions): Provider<WebPushAddress> {
   const { publicKey, privateKey, subject, hosts, limits, newCall } = options;
-  const calls = new Map(hosts.map((host) => [host, newCall()]));
+  const services = hosts.map((host) => ({ host, call: newCall() }));
   return {
     name: "webpush",
     limits,
     async send(message) {
       const { endpoint, p256dh, auth } = message.address;
-      const call = calls.get(hosts.find((host) => isAllowed(endpoint, host)) ?? "");
-      if (!call) return refusedAddress("endpoint_not_allowed");
+      const service = services.find(({ host }) => resolveEndpoint(endpoint, host));
+      const url = service && resolveEndpoint(endpoint, service.host);
+      if (!url) return refusedAddress("endpoint_not_allowed");
       let request: ReturnType<typeof webPush.generateRequestDetails>;
       try {
         request = webPush.generateRequestDetails(
@@ -70,10 +70,10 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
         return refusedAddress("invalid_subscription");
       }
       const { "Content-Length": _, ...headers } = request.headers;
-      const called = await call(endpoint, {
+      const called = await service.call(url, {
         method: "POST",
         headers: Object.entries(headers).map(([name, value]) => [name, String(value)]),
-        body: Buffer.from(request.body ?? []),
+        body: new Uint8Array(request.body ?? []),
       });
       return "answer" in called ? toOutcome(called.answer) : called.outcome;
     },
@@ -81,15 +81,19 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
 }
 
 /**
- * Whether an endpoint is at `host`: a name, or `*.` and a name for all below it, both with https; or an
- * origin, scheme and port included, as it is.
+ * The address to call for an endpoint at `host`; undefined when it is not there. A host is a name, or
+ * `*.` and a name for all below it, both with https on the usual port; `=` and an address behind it say
+ * where it is in truth, for a network that goes out by a proxy, and for doubles.
  */
-export function isAllowed(endpoint: string, host: string): boolean {
+export function resolveEndpoint(endpoint: string, host: string): string | undefined {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (!url || url.username || url.password) return false;
-  if (host.includes("://")) return url.origin === host;
-  if (url.protocol !== "https:" || url.port !== "") return false;
-  return host.startsWith("*.") ? url.hostname.endsWith(host.slice(1)) : url.hostname === host;
+  const [name = "", via] = host.split("=", 2);
+  if (!url || url.protocol !== "https:" || url.port || url.username || url.password) return undefined;
+  const isThere = name.startsWith("*.")
+    ? url.hostname.endsWith(name.slice(1))
+    : url.hostname === name;
+  if (!isThere) return undefined;
+  return via === undefined ? url.href : via.replace(/\/+$/, "") + url.pathname + url.search;
 }
 
 /** What the service worker of the page gets; under 4 KiB, as push services want it. */
