@@ -336,7 +336,7 @@ Deno.test("smtp sends mails that a mailbox shows once, and tells refusals apart"
     assertEquals(plain(await as(stranger)), alarm("smtp_535"));
     assertEquals(plain(await as(nobody)), later("unreachable"));
   } finally {
-    for (const one of [provider, stranger, nobody]) one.close();
+    for (const one of [provider, stranger, nobody]) await one.close();
     await server.close();
   }
 });
@@ -356,7 +356,7 @@ Deno.test("smtp writes no headers that come from words", async () => {
       "Hello Bcc: everybody@example.org",
     ]);
   } finally {
-    provider.close();
+    await provider.close();
     await server.close();
   }
 });

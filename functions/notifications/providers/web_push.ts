@@ -2,7 +2,6 @@
 // (RFC 8292). It knows no idempotency key: a repeat has the same topic, by which a push service keeps
 // one, and the same tag, by which a browser shows one.
 
-import webPush from "web-push";
 import { type Call, type ProviderAnswer, throttled } from "./call.ts";
 import {
   type Limits,
@@ -52,6 +51,8 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
       const service = services.find(({ host }) => resolveEndpoint(endpoint, host));
       const url = service && resolveEndpoint(endpoint, service.host);
       if (!url) return refusedAddress("endpoint_not_allowed");
+      // Loaded with the first push of this kind.
+      const { default: webPush } = await import("web-push");
       let request: ReturnType<typeof webPush.generateRequestDetails>;
       try {
         request = webPush.generateRequestDetails(
