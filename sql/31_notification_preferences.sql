@@ -1,6 +1,7 @@
 -- Where notifications go: what an account wants of each kind and channel, its quiet hours, the devices
 -- that take its pushes, and addresses that take nothing any more.
--- Needs: 10_identity.sql, 30_notification_words.sql. Policies: policies/31_notification_preferences.sql.
+-- Needs: 10_identity.sql, 15_audit.sql, 30_notification_words.sql.
+-- Policies: policies/31_notification_preferences.sql.
 
 create table public.notification_preferences (
   id uuid primary key default gen_random_uuid(),
@@ -43,6 +44,10 @@ comment on column public.notification_preferences.detail is
 create trigger notification_preferences_set_updated_at
   before update on public.notification_preferences
   for each row execute function private.set_updated_at();
+
+select private.audit_table(
+  'public.notification_preferences', 'notification_preference', 'id', ''
+);
 
 create function private.check_notification_preference()
   returns trigger

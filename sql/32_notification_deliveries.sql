@@ -103,8 +103,9 @@ create table private.delivery_receipts (
 
   primary key (provider, event_id),
   constraint delivery_receipts_provider_check check (provider ~ '^[a-z0-9_]{1,40}$'),
-  constraint delivery_receipts_ids_check
-    check (length(event_id) between 1 and 300 and length(provider_message_id) between 1 and 300),
+  constraint delivery_receipts_event_id_check check (length(event_id) between 1 and 300),
+  constraint delivery_receipts_message_id_check
+    check (length(provider_message_id) between 1 and 300),
   constraint delivery_receipts_status_check check (
     status in ('sent', 'delivered', 'failed', 'bounced', 'complained', 'unregistered')
   ),

@@ -301,6 +301,60 @@ export type Database = {
           },
         ];
       };
+      "device_tokens": {
+        Row: {
+          "auth": string | null;
+          "created_at": string;
+          "endpoint": string | null;
+          "id": string;
+          "last_seen_at": string;
+          "p256dh": string | null;
+          "platform": string;
+          "retired_at": string | null;
+          "retired_reason": string | null;
+          "token": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "auth"?: string | null;
+          "created_at"?: string;
+          "endpoint"?: string | null;
+          "id"?: string;
+          "last_seen_at"?: string;
+          "p256dh"?: string | null;
+          "platform": string;
+          "retired_at"?: string | null;
+          "retired_reason"?: string | null;
+          "token"?: string | null;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "auth"?: string | null;
+          "created_at"?: string;
+          "endpoint"?: string | null;
+          "id"?: string;
+          "last_seen_at"?: string;
+          "p256dh"?: string | null;
+          "platform"?: string;
+          "retired_at"?: string | null;
+          "retired_reason"?: string | null;
+          "token"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "device_tokens_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "doctors": {
         Row: {
           "created_at": string;
@@ -559,12 +613,151 @@ export type Database = {
           },
         ];
       };
+      "notification_deliveries": {
+        Row: {
+          "address_sha256": string | null;
+          "attempts": number;
+          "channel": string;
+          "claim_token": string | null;
+          "created_at": string;
+          "delivered_at": string | null;
+          "device_token_id": string | null;
+          "failures": number;
+          "id": string;
+          "is_urgent": boolean;
+          "last_error": string | null;
+          "next_attempt_at": string;
+          "notification_id": string | null;
+          "provider": string | null;
+          "provider_message_id": string | null;
+          "sent_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "address_sha256"?: string | null;
+          "attempts"?: number;
+          "channel": string;
+          "claim_token"?: string | null;
+          "created_at"?: string;
+          "delivered_at"?: string | null;
+          "device_token_id"?: string | null;
+          "failures"?: number;
+          "id"?: string;
+          "is_urgent"?: boolean;
+          "last_error"?: string | null;
+          "next_attempt_at"?: string;
+          "notification_id"?: string | null;
+          "provider"?: string | null;
+          "provider_message_id"?: string | null;
+          "sent_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "address_sha256"?: string | null;
+          "attempts"?: number;
+          "channel"?: string;
+          "claim_token"?: string | null;
+          "created_at"?: string;
+          "delivered_at"?: string | null;
+          "device_token_id"?: string | null;
+          "failures"?: number;
+          "id"?: string;
+          "is_urgent"?: boolean;
+          "last_error"?: string | null;
+          "next_attempt_at"?: string;
+          "notification_id"?: string | null;
+          "provider"?: string | null;
+          "provider_message_id"?: string | null;
+          "sent_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "notification_deliveries_device_token_id_fkey";
+            columns: ["device_token_id"];
+            isOneToOne: false;
+            referencedRelation: "device_tokens";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "notification_deliveries_notification_id_fkey";
+            columns: ["notification_id"];
+            isOneToOne: false;
+            referencedRelation: "notifications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "notification_deliveries_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "notification_preferences": {
+        Row: {
+          "channel": string;
+          "created_at": string;
+          "detail": string;
+          "enabled": boolean;
+          "id": string;
+          "kind": string;
+          "quiet_from": string | null;
+          "quiet_to": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "channel": string;
+          "created_at"?: string;
+          "detail"?: string;
+          "enabled"?: boolean;
+          "id"?: string;
+          "kind": string;
+          "quiet_from"?: string | null;
+          "quiet_to"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "channel"?: string;
+          "created_at"?: string;
+          "detail"?: string;
+          "enabled"?: boolean;
+          "id"?: string;
+          "kind"?: string;
+          "quiet_from"?: string | null;
+          "quiet_to"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "notification_preferences_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "notifications": {
         Row: {
           "body": string;
+          "collapse_key": string | null;
           "created_at": string;
           "data": NonNullable<Json>;
           "id": string;
+          "in_app": boolean;
           "kind": string;
           "read_at": string | null;
           "title": string;
@@ -574,9 +767,11 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "body": string;
+          "collapse_key"?: string | null;
           "created_at"?: string;
           "data"?: NonNullable<Json>;
           "id"?: string;
+          "in_app"?: boolean;
           "kind": string;
           "read_at"?: string | null;
           "title": string;
@@ -585,9 +780,11 @@ export type Database = {
         };
         Update: {
           "body"?: string;
+          "collapse_key"?: string | null;
           "created_at"?: string;
           "data"?: NonNullable<Json>;
           "id"?: string;
+          "in_app"?: boolean;
           "kind"?: string;
           "read_at"?: string | null;
           "title"?: string;
@@ -842,8 +1039,23 @@ export type Database = {
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
       "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "delete_notification": { Args: { "p_id": string }; Returns: undefined };
       "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
       "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
+      "list_dead_deliveries": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "attempts": number;
+          "channel": string;
+          "created_at": string;
+          "cursor": string;
+          "id": string;
+          "kind": string;
+          "last_error": string;
+          "updated_at": string;
+          "user_id": string;
+        }[];
+      };
       "list_emergency_accesses": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -863,6 +1075,20 @@ export type Database = {
           "reviewed_by": string;
           "viewer_id": string;
           "viewer_name": string;
+        }[];
+      };
+      "list_notifications": {
+        Args: { "p_cursor"?: string; "p_limit"?: number; "p_unread_only"?: boolean };
+        Returns: {
+          "body": string;
+          "created_at": string;
+          "cursor": string;
+          "data": Json;
+          "id": string;
+          "kind": string;
+          "read_at": string;
+          "title": string;
+          "unread_count": number;
         }[];
       };
       "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: number };
@@ -911,6 +1137,11 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "register_device_token": {
+        Args: { "p_auth"?: string; "p_p256dh"?: string; "p_platform": string; "p_token": string };
+        Returns: string;
+      };
+      "remove_device_token": { Args: { "p_id": string }; Returns: undefined };
       "request_care": {
         Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
         Returns: string;
@@ -924,6 +1155,7 @@ export type Database = {
         Returns: undefined;
       };
       "restore_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "retry_delivery": { Args: { "p_id": string }; Returns: undefined };
       "review_emergency_access": {
         Args: { "p_id": string; "p_note": string; "p_outcome": string };
         Returns: undefined;

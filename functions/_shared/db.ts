@@ -24,6 +24,7 @@ export interface Caller extends RequestContext {
 /** Roles without login, each with the grants of one job; `postgres` may act as them. */
 export type WorkerRole =
   | "records_worker"
+  | "notification_worker"
   | "rate_limit_worker"
   | "identity_worker"
   | "audit_worker"

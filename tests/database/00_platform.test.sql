@@ -15,7 +15,8 @@ select results_eq(
     cross join unnest(
       array[
         'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-        'identity_worker', 'audit_worker', 'keys_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
+        'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'supabase_auth_admin',
+        'supabase_storage_admin', 'authenticator'
       ]
     ) as r (name)
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -31,19 +32,25 @@ select results_eq(
       'close_account()',
       'close_chart(uuid)',
       'delete_medical_record(uuid)',
+      'delete_notification(uuid)',
       'end_care(uuid,text)',
       'grant_account(uuid,text)',
+      'list_dead_deliveries(integer,text)',
       'list_emergency_accesses(integer,text)',
+      'list_notifications(integer,text,boolean)',
       'mark_all_notifications_read()',
       'mark_notification_read(uuid)',
       'my_access_log(integer,text)',
       'object_to_emergency_access(uuid,text)',
       'open_chart(uuid,text)',
       'open_medical_record(uuid)',
+      'register_device_token(text,text,text,text)',
+      'remove_device_token(uuid)',
       'request_care(uuid,text,text[])',
       'request_doctor_verification(text,text,text)',
       'respond_care_request(uuid,boolean,text[])',
       'restore_medical_record(uuid)',
+      'retry_delivery(uuid)',
       'review_emergency_access(uuid,text,text)',
       'revoke_account_grant(uuid,text)',
       'revoke_record_share(uuid)',
@@ -70,6 +77,7 @@ select results_eq(
       'private.connected_profile_ids()',
       'private.disclose_patient_fields(uuid[])',
       'private.disclose_record_descriptions(uuid[])',
+      'private.delete_notification(uuid)',
       'private.end_care(uuid,text)',
       'private.erase_record_file(uuid)',
       'private.export_grounds(uuid)',
@@ -84,6 +92,7 @@ select results_eq(
       'private.is_timezone(text)',
       'private.is_verified_doctor()',
       'private.like_escape(text)',
+      'private.list_dead_deliveries(integer,jsonb)',
       'private.list_emergency_accesses(integer,jsonb)',
       'private.make_cursor(jsonb)',
       'private.mark_all_notifications_read()',
@@ -100,12 +109,15 @@ select results_eq(
       'private.read_cursor(text,text[])',
       'private.read_patient_fields(uuid[])',
       'private.read_record_descriptions(uuid[])',
+      'private.register_device_token(text,text,text,text)',
+      'private.remove_device_token(uuid)',
       'private.request_care(uuid,text,text[])',
       'private.request_doctor_verification(text,text,text)',
       'private.require_admin()',
       'private.require_live_session()',
       'private.require_page_size(integer)',
       'private.respond_care_request(uuid,boolean,text[])',
+      'private.retry_delivery(uuid)',
       'private.review_emergency_access(uuid,text,text)',
       'private.revoke_account_grant(uuid,text)',
       'private.revoke_record_share(uuid)',
@@ -137,6 +149,10 @@ select results_eq(
       ('keys_worker', 'private.claim_data_keys(integer,integer,integer)'),
       ('keys_worker', 'private.key_status()'),
       ('keys_worker', 'private.store_rewrapped_keys(text,integer,jsonb)'),
+      ('notification_worker', 'private.claim_deliveries(integer,integer)'),
+      ('notification_worker', 'private.delivery_backlog()'),
+      ('notification_worker', 'private.finish_deliveries(jsonb)'),
+      ('notification_worker', 'private.record_receipt(text,text,text,text,text)'),
       ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2
   $$,
@@ -150,7 +166,7 @@ select is_empty(
     cross join unnest(
       array[
         'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
-        'audit_worker', 'keys_worker'
+        'audit_worker', 'keys_worker', 'notification_worker'
       ]
     ) as r (name)
     cross join lateral tests.attempt(r.name, format(
@@ -199,7 +215,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker', 'keys_worker',
-      'supabase_auth_admin', 'supabase_storage_admin'
+      'notification_worker', 'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
     cross join unnest(
       array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain']
@@ -221,7 +237,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'keys_worker'
+      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker'
     ]) as r (name)
     cross join unnest(array['usage', 'select', 'update']) as verb
     where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -237,7 +253,8 @@ select results_eq(
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'keys_worker', 'supabase_auth_admin', 'supabase_storage_admin'
+      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'supabase_auth_admin',
+      'supabase_storage_admin'
     ]) as r (name)
   $$,
   $$ values
@@ -249,6 +266,7 @@ select results_eq(
     ('identity_worker',        true,  false, false),
     ('audit_worker',           true,  false, false),
     ('keys_worker',            true,  false, false),
+    ('notification_worker',    true,  false, false),
     ('supabase_auth_admin',    true,  false, false),
     ('supabase_storage_admin', false, false, false)
   $$,
@@ -269,6 +287,7 @@ select results_eq(
     ('audit_worker'::name,      false, false, false, false, false, 'postgres', false),
     ('identity_worker'::name,   false, false, false, false, false, 'postgres', false),
     ('keys_worker'::name,       false, false, false, false, false, 'postgres', false),
+    ('notification_worker'::name, false, false, false, false, false, 'postgres', false),
     ('rate_limit_worker'::name, false, false, false, false, false, 'postgres', false),
     ('records_worker'::name,    false, false, false, false, false, 'postgres', false)
   $$,
@@ -284,7 +303,7 @@ select results_eq(
   $$,
   $$ values
     ('audit_worker', false, true), ('identity_worker', false, true), ('keys_worker', false, true),
-    ('rate_limit_worker', false, true),
+    ('notification_worker', false, true), ('rate_limit_worker', false, true),
     ('records_worker', false, true)
   $$,
   'postgres has a worker''s rights only while it acts as the worker'

@@ -26,14 +26,19 @@ select set_eq(
     'private.authorize_record_download(uuid)',
     'private.begin_record_upload(uuid,text,text,bigint,text)',
     'private.break_glass(uuid,text)',
+    'private.broadcast_notification()',
     'private.chart_patient_ids(text)',
+    'private.check_notification_preference()',
     'private.claim_data_keys(integer,integer,integer)',
+    'private.claim_deliveries(integer,integer)',
     'private.close_account()',
     'private.close_chart(uuid)',
     'private.complete_record_upload(uuid,text,text)',
     'private.connected_profile_ids()',
     'private.current_audit_context()',
     'private.dead_record_objects(uuid)',
+    'private.delete_notification(uuid)',
+    'private.delivery_backlog()',
     'private.disclose_patient_fields(uuid[])',
     'private.disclose_record_descriptions(uuid[])',
     'private.end_barred_sessions()',
@@ -45,6 +50,7 @@ select set_eq(
     'private.export_keys(uuid)',
     'private.field_key_for_patient(uuid)',
     'private.field_key_for_record(uuid)',
+    'private.finish_deliveries(jsonb)',
     'private.grant_account(uuid,text)',
     'private.handle_new_user()',
     'private.handle_user_upgrade()',
@@ -55,6 +61,7 @@ select set_eq(
     'private.keep_patient_key(uuid,uuid,text,integer,text)',
     'private.key_status()',
     'private.limit_sign_in_attempts(jsonb)',
+    'private.list_dead_deliveries(integer,jsonb)',
     'private.list_emergency_accesses(integer,jsonb)',
     'private.mark_all_notifications_read()',
     'private.mark_notification_read(uuid)',
@@ -65,6 +72,8 @@ select set_eq(
     'private.note_uploads_swept(uuid[])',
     'private.notify(uuid,text,jsonb)',
     'private.notify_administrators(text,jsonb)',
+    'private.notify_factor_change()',
+    'private.notify_sign_in()',
     'private.object_to_emergency_access(uuid,text)',
     'private.open_chart(uuid,text)',
     'private.open_chart_purpose(uuid)',
@@ -74,12 +83,16 @@ select set_eq(
     'private.reachable_patient_ids()',
     'private.record_access(uuid)',
     'private.record_file_key(uuid,text)',
+    'private.record_receipt(text,text,text,text,text)',
     'private.refuse(text,text,uuid,uuid,text,text,text,text)',
+    'private.register_device_token(text,text,text,text)',
     'private.reject_record_upload(uuid)',
+    'private.remove_device_token(uuid)',
     'private.request_care(uuid,text,text[])',
     'private.request_doctor_verification(text,text,text)',
     'private.require_permanent_account()',
     'private.respond_care_request(uuid,boolean,text[])',
+    'private.retry_delivery(uuid)',
     'private.review_emergency_access(uuid,text,text)',
     'private.revoke_account_grant(uuid,text)',
     'private.revoke_record_share(uuid)',
@@ -123,7 +136,9 @@ select is_empty(
       'private.changed_values(jsonb,jsonb,text[])',
       'private.letters(text)',
       'private.merkle_parents(bytea)',
+      'private.quiet_until(timestamptz,time,time,text)',
       'private.resource_time(jsonb)',
+      'private.retry_delay_seconds(integer,double precision)',
       'private.set_search_keys(uuid,jsonb)',
       'private.snapshot_before_self()'
     ]) as name
@@ -163,7 +178,8 @@ select results_eq(
     with audited (names) as (
       values (
         'account_grants, care_relationships, doctors, medical_record_contents, '
-        'medical_record_shares, medical_records, patients, private.patient_identifiers, '
+        'medical_record_shares, medical_records, notification_preferences, patients, '
+        'private.patient_identifiers, '
         'private.record_uploads, profiles'
       )
     )
@@ -175,6 +191,9 @@ select results_eq(
       ('audit_rows', 'after insert', null),
       ('audit_rows', 'after update', null),
       ('audit_staff_sign_in', 'after insert', 'auth.sessions'),
+      ('broadcast_notification', 'after insert', 'notifications'),
+      ('broadcast_notification', 'after update', 'notifications'),
+      ('check_notification_preference', 'before insert update', 'notification_preferences'),
       ('copy_record_to_contents', 'before insert', 'medical_record_contents'),
       ('end_barred_sessions', 'after update', 'auth.users'),
       ('handle_new_user', 'after insert', 'auth.users'),
@@ -182,13 +201,17 @@ select results_eq(
       ('keep_sensitive_mark', 'before update', 'medical_records'),
       ('note_key_version', 'after insert', 'private.data_keys'),
       ('note_key_version', 'after update', 'private.data_keys'),
+      ('notify_factor_change', 'after delete', 'auth.mfa_factors'),
+      ('notify_factor_change', 'after update', 'auth.mfa_factors'),
+      ('notify_sign_in', 'after insert', 'auth.sessions'),
       ('refuse_change', 'before delete update',
         'audit_events, audit_seals, private.audit_seal_leaves'),
       ('refuse_change', 'before truncate', 'audit_events, audit_seals, private.audit_seal_leaves'),
       ('set_record_source', 'before insert', 'medical_records'),
       ('set_updated_at', 'before update',
-        'care_relationships, chart_sessions, doctors, medical_record_contents, '
-        'medical_record_shares, medical_records, notifications, patients, profiles'),
+        'care_relationships, chart_sessions, device_tokens, doctors, medical_record_contents, '
+        'medical_record_shares, medical_records, notification_deliveries, '
+        'notification_preferences, notifications, patients, profiles'),
       ('sync_record_contents', 'after update', 'medical_records')
     ) as t (function, event, tables)
     order by 1, 2

@@ -31,6 +31,16 @@ select tests.open_record_before('Scan', 'share_view');
 insert into public.notifications (id, user_id, kind, title, body)
 select tests.id('notification of ' || u), tests.uid(u), 'emergency_access', 'Title', 'Body'
 from unnest(array['pia', 'omar', 'admin']) as u;
+insert into public.notification_preferences (user_id, kind, channel)
+select tests.uid(u), 'care_ended', 'sms' from unnest(array['pia', 'omar', 'admin']) as u;
+insert into public.device_tokens (id, user_id, platform, token)
+select tests.id('device of ' || u), tests.uid(u), 'fcm', 'device-of-' || u || '-with-the-app'
+from unnest(array['pia', 'omar']) as u;
+-- Omar's was given up.
+insert into public.notification_deliveries (id, notification_id, user_id, channel, status)
+select tests.id('delivery to ' || u), tests.id('notification of ' || u), tests.uid(u), 'email',
+  case u when 'omar' then 'dead' else 'pending' end
+from unnest(array['pia', 'omar']) as u;
 
 -- The buckets come with a migration; the declaration knows of none.
 insert into storage.buckets (id, name, public)

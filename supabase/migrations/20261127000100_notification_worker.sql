@@ -1,0 +1,11 @@
+-- Written by hand, what a comparison of two databases does not find: the worker role of deliveries, as
+-- in sql/00_platform.sql.
+
+do $$
+begin
+  if not exists (select 1 from pg_catalog.pg_roles where rolname = 'notification_worker') then
+    create role notification_worker nologin noinherit;
+    grant notification_worker to postgres with inherit false, set true;
+  end if;
+end
+$$;
