@@ -21,21 +21,38 @@ const LANES = 3;
 const LEASE_SECONDS = 3;
 /** How long a double takes over a message. */
 const DELAY_MS = 25;
-/** Longest life after a worker is ready. */
-const LIFE_MS = 120;
+/** A worker lives until so many messages have come, less than this many, and then a little longer. */
+const [LIFE_MESSAGES, LIFE_MS] = [16, 60];
 /** Deliveries that are to be due while workers live. */
 const ENOUGH = 60;
 
+/** An outbox that says when messages come. */
+class HeardOutbox extends Outbox {
+  readonly #heard: (() => void)[] = [];
+
+  override add(message: Parameters<Outbox["add"]>[0]): void {
+    super.add(message);
+    for (const hear of this.#heard.splice(0)) hear();
+  }
+
+  /** Resolves when so many more have come. */
+  async more(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      await new Promise<void>((resolve) => this.#heard.push(resolve));
+    }
+  }
+}
+
 interface Lab {
   sql: postgres.Sql;
-  outbox: Outbox;
+  outbox: HeardOutbox;
   spawn: () => Deno.ChildProcess;
 }
 
 async function withLab(work: (lab: Lab) => Promise<void>): Promise<void> {
   await withCluster(async (port) => {
     const { name } = await createMigrated(port, "deliveries");
-    const outbox = new Outbox(100_000);
+    const outbox = new HeardOutbox(100_000);
     const keys = await makeProviderKeys();
     const doubles = await startDoubles({ outbox, keys, apiUrl: "http://127.0.0.1:1", now: Date.now });
     const sql = postgres(databaseUrl(port, SUPERUSER, name), { max: LANES + 1, onnotice: () => {} });
@@ -88,7 +105,7 @@ async function addWork(sql: postgres.Sql): Promise<void> {
   });
 }
 
-/** Kills one worker after another, each at a random moment of its life. */
+/** Kills one worker after another, each at a random moment: before its first claim, or after. */
 async function killWorkers(lab: Lab, isOver: () => boolean, onKill: () => void): Promise<void> {
   while (!isOver()) {
     const [{ due }] = await lab.sql<[{ due: number }]>`
@@ -98,6 +115,8 @@ async function killWorkers(lab: Lab, isOver: () => boolean, onKill: () => void):
     const reader = worker.stdout.getReader();
     const { done } = await reader.read();
     assert(!done, "the worker ended before it was ready");
+    const ended = reader.read(); // it says no more before it ends
+    await Promise.race([ended, lab.outbox.more(random.below(LIFE_MESSAGES))]);
     await new Promise((resolve) => setTimeout(resolve, random.below(LIFE_MS)));
     try {
       worker.kill("SIGKILL");
