@@ -8,6 +8,7 @@ import { benchAudit } from "./audit.ts";
 import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchNotifications } from "./notifications.ts";
+import { benchDeliveries } from "./notifications_delivery.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
@@ -16,7 +17,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
-  notifications: benchNotifications,
+  notifications: async (say) => [...await benchNotifications(say), ...await benchDeliveries(say)],
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });

@@ -54,8 +54,16 @@ async function withLab(work: (lab: Lab) => Promise<void>): Promise<void> {
     const { name } = await createMigrated(port, "deliveries");
     const outbox = new HeardOutbox(100_000);
     const keys = await makeProviderKeys();
-    const doubles = await startDoubles({ outbox, keys, apiUrl: "http://127.0.0.1:1", now: Date.now });
-    const sql = postgres(databaseUrl(port, SUPERUSER, name), { max: LANES + 1, onnotice: () => {} });
+    const doubles = await startDoubles({
+      outbox,
+      keys,
+      apiUrl: "http://127.0.0.1:1",
+      now: Date.now,
+    });
+    const sql = postgres(databaseUrl(port, SUPERUSER, name), {
+      max: LANES + 1,
+      onnotice: () => {},
+    });
     const env = { ...doubles.env, SUPABASE_DB_URL: databaseUrl(port, "postgres", name) };
     const script = join(PROJECT, "tests", "support", "delivery_worker.ts");
     try {

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Outbox } from "../../supabase/local/outbox.ts";
 import { startSmtp } from "../../supabase/local/providers/smtp.ts";
 import { present } from "../support/auth.ts";
+import { until } from "../support/stack_process.ts";
 import { DeliveryLab, type DeliveryRow } from "../support/delivery_lab.ts";
 
 const NOTHING = {
@@ -302,6 +303,28 @@ Deno.test("deliveries through the doubles of the providers", async (t) => {
     // Last, as the provider's pause holds for a while.
     await step("a provider that throttles is left alone for as long as it asks", throttled);
   });
+});
+
+Deno.test("a stack delivers by itself what is due, and stops while it does", async () => {
+  await DeliveryLab.use(async (lab) => {
+    const members = await Promise.all(Array.from({ length: 3 }, () => lab.newMember()));
+    for (const member of members) await lab.tell(member, "email", "sms");
+    await until(async () => {
+      const counts = await Promise.all(members.map(({ phone }) => lab.messages(phone)));
+      return counts.every(({ length }) => length === 1);
+    });
+    for (const { email } of members) {
+      await until(async () => (await lab.messages(email)).length > 0);
+    }
+    // It ends cleanly although a run is under way.
+    await lab.behave("resend", { mode: "slow", delay_ms: 60_000 });
+    await lab.notify(members[0]!, "new_sign_in");
+    await until(async () =>
+      (await lab.deliveriesTo(members[0]!)).some(({ status }) => status === "sending")
+    );
+    const stopped = await lab.site.run("stop");
+    assertEquals(stopped.code, 0, stopped.text);
+  }, { BL_DELIVERIES: "on" });
 });
 
 Deno.test("a mail server stands in the place of Resend, and a channel without provider is suppressed", async () => {

@@ -145,12 +145,14 @@ const webpush = (hosts: string[], ...script: Step[]) => {
   const ecdh = createECDH("prime256v1");
   ecdh.generateKeys();
   const auth = randomBytes(16).toString("base64url");
+  const clock = { ms: NOW_MS };
   const provider = createWebPush({
     publicKey: KEYS.vapid.publicKey,
     privateKey: KEYS.vapid.privateKey,
     subject: "mailto:care@us.example",
     hosts,
     limits: LIMITS,
+    now: () => clock.ms,
     newCall: () => call,
   });
   const address = {
@@ -163,7 +165,7 @@ const webpush = (hosts: string[], ...script: Step[]) => {
   const decrypt = (body: Uint8Array) =>
     ece.decrypt(Buffer.from(body), { version: "aes128gcm", privateKey: ecdh, authSecret: auth })
       .toString("utf8");
-  return { requests, bodies, send, decrypt };
+  return { requests, bodies, send, decrypt, clock };
 };
 
 const sent = (provider_message_id: string | null) => ({ outcome: "sent", provider_message_id });
@@ -261,7 +263,10 @@ Deno.test("an answer that is no JSON, or without end, is no fault", async () => 
   for (const body of ["<html>", "", endless()]) {
     const call = createCall(() => Promise.resolve(new Response(body)), now);
     const called = await call("https://x.example/", { headers: {} });
-    assertEquals("answer" in called && [called.answer.status, called.answer.json], [200, undefined]);
+    assertEquals("answer" in called && [called.answer.status, called.answer.json], [
+      200,
+      undefined,
+    ]);
   }
 });
 
@@ -626,11 +631,30 @@ Deno.test("webpush sends what only the browser can read, and says who sends it",
       Uint8Array.fromBase64(vapid![1]!.split(".")[1]!, { alphabet: "base64url" }),
     ),
   );
-  assertEquals([claims.aud, claims.sub], ["https://push.example", "mailto:care@us.example"]);
+  assertEquals(claims, {
+    aud: "https://push.example",
+    sub: "mailto:care@us.example",
+    exp: NOW_MS / 1000 + 12 * 3600,
+  });
 
   await send({}, { urgency: "normal", idempotency_key: "another" });
   assertEquals(requests[1]!.headers.get("urgency"), "normal");
   assert(requests[1]!.headers.get("topic") !== topic);
+});
+
+Deno.test("webpush proves who sends once an hour to each service", async () => {
+  const { send, requests, clock } = webpush(["*.push.example"], { status: 201 });
+  const proofOf = async (endpoint: string) => {
+    await send({ endpoint });
+    return requests.at(-1)!.headers.get("authorization");
+  };
+  const first = await proofOf("https://a.push.example/1");
+  assertEquals(await proofOf("https://a.push.example/2"), first);
+  // It is made out to one service; another gets its own.
+  const other = await proofOf("https://b.push.example/1");
+  assert(other !== first);
+  clock.ms += 3600_000;
+  assert(await proofOf("https://a.push.example/1") !== first);
 });
 
 Deno.test("webpush calls push services only, whatever address a client gives", async () => {

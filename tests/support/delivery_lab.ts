@@ -2,7 +2,7 @@
 // the doubles of the providers, which can be told to misbehave.
 
 import postgres from "postgres";
-import { type LocalKeys, loadKeys } from "../../supabase/local/keys.ts";
+import { loadKeys, type LocalKeys } from "../../supabase/local/keys.ts";
 import type { OutboxMessage } from "../../supabase/local/outbox.ts";
 import { databaseUrl, SUPERUSER } from "../../supabase/local/postgres.ts";
 import type { Behaviour } from "../../supabase/local/providers/double.ts";

@@ -25,6 +25,7 @@ export interface WebPushOptions {
   /** Whose endpoints are called; see `resolveEndpoint`. */
   hosts: string[];
   limits: Limits;
+  now: () => number;
   /** Makes the calls to one push service, which share a circuit breaker. */
   newCall: () => Call;
 }
@@ -40,9 +41,28 @@ export const PUSH_HOSTS = [
   "*.notify.windows.com",
 ];
 
+type WebPush = typeof import("web-push").default;
+
+/** How long a proof of who sends is used, and how long it lasts; a day would be the most. */
+const [PROOF_MS, PROOF_LASTS_SECONDS] = [3600 * 1000, 12 * 3600];
+/** Most services for which a proof is kept: the names below a host are many. */
+const MAX_PROOFS = 100;
+
 export function createWebPush(options: WebPushOptions): Provider<WebPushAddress> {
-  const { publicKey, privateKey, subject, hosts, limits, newCall } = options;
+  const { publicKey, privateKey, subject, hosts, limits, now, newCall } = options;
   const services = hosts.map((host) => ({ host, call: newCall() }));
+  const proofs = new Map<string, { authorization: string; until: number }>();
+  /** Proves to a service who sends. Signing takes as long as encrypting, and one proof does for all. */
+  const prove = (webPush: WebPush, audience: string): string => {
+    const known = proofs.get(audience);
+    if (known && known.until > now()) return known.authorization;
+    const ends = Math.floor(now() / 1000) + PROOF_LASTS_SECONDS;
+    const { Authorization: authorization } = webPush
+      .getVapidHeaders(audience, subject, publicKey, privateKey, "aes128gcm", ends);
+    if (proofs.size >= MAX_PROOFS) proofs.clear();
+    proofs.set(audience, { authorization, until: now() + PROOF_MS });
+    return authorization;
+  };
   return {
     name: "webpush",
     limits,
@@ -59,7 +79,7 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
           { endpoint, keys: { p256dh, auth } },
           JSON.stringify(await toPayload(message)),
           {
-            vapidDetails: { subject, publicKey, privateKey },
+            headers: { Authorization: prove(webPush, new URL(endpoint).origin) },
             TTL: PUSH_TTL_SECONDS,
             urgency: message.urgency === "normal" ? "normal" : "high",
             topic: await tagOf(message),
@@ -89,7 +109,9 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
 export function resolveEndpoint(endpoint: string, host: string): string | undefined {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   const [name = "", via] = host.split("=", 2);
-  if (!url || url.protocol !== "https:" || url.port || url.username || url.password) return undefined;
+  if (!url || url.protocol !== "https:" || url.port || url.username || url.password) {
+    return undefined;
+  }
   const isThere = name.startsWith("*.")
     ? url.hostname.endsWith(name.slice(1))
     : url.hostname === name;
