@@ -1,5 +1,5 @@
--- What became of deliveries: the outcomes that a worker reports, the receipts of providers, and what
--- administrators see of those that were given up.
+-- What became of deliveries: the outcomes that a worker reports, the receipts of providers, and
+-- what administrators see of those that were given up.
 -- Needs: 32_notification_deliveries.sql. Policies: policies/32_notification_deliveries.sql.
 
 create function private.finish_deliveries(p_outcomes jsonb)
@@ -138,8 +138,9 @@ as $$
   select (array[12, 150, 1800, 21600, 86400])[least(p_failures, 4) + 1] * (0.8 + 0.4 * p_random)
 $$;
 comment on function private.retry_delay_seconds(integer, double precision) is
-  'Seconds until the next attempt after p_failures failures before this one; p_random, 0 to 1, spreads '
-  'them by a fifth to either side, so that what failed together does not come back together.';
+  'Seconds until the next attempt after p_failures failures before this one; p_random, 0 to 1, '
+  'spreads them by a fifth to either side, so that what failed together does not come back '
+  'together.';
 revoke execute on function private.retry_delay_seconds(integer, double precision)
   from public, anon, authenticated, service_role;
 
@@ -182,10 +183,10 @@ exception
 end;
 $$;
 comment on function private.record_receipt(text, text, text, text, text) is
-  'Takes what a provider reports of a message, once for each p_event_id. p_status: sent, delivered, '
-  'failed, bounced, complained or unregistered; the last three retire the address. The order of '
-  'reports does not matter, and one of a message that is not known is kept until it is. Returns '
-  'whether it is new. Errors: PT400 invalid_request.';
+  'Takes what a provider reports of a message, once for each p_event_id. p_status: sent, '
+  'delivered, failed, bounced, complained or unregistered; the last three retire the address. The '
+  'order of reports does not matter, and one of a message that is not known is kept until it is. '
+  'Returns whether it is new. Errors: PT400 invalid_request.';
 revoke execute on function private.record_receipt(text, text, text, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function private.record_receipt(text, text, text, text, text)
@@ -218,13 +219,13 @@ as $$
   where d.status in ('pending', 'sending')
 $$;
 comment on function private.delivery_backlog() is
-  'How many deliveries wait (pending), are in hand (sending), are due, and were given up (dead); for '
-  'how long the oldest has been due, and when the next one is, null for none.';
+  'How many deliveries wait (pending), are in hand (sending), are due, and were given up (dead); '
+  'for how long the oldest has been due, and when the next one is, null for none.';
 revoke execute on function private.delivery_backlog()
   from public, anon, authenticated, service_role;
 grant execute on function private.delivery_backlog() to notification_worker;
 
--- Administrators -----------------------------------------------------------------------------------
+-- Administrators ----------------------------------------------------------------------------------
 
 create function private.list_dead_deliveries(p_limit integer, p_after jsonb)
   returns table (
@@ -260,8 +261,8 @@ begin
 end;
 $$;
 comment on function private.list_dead_deliveries(integer, jsonb) is
-  'Body of public.list_dead_deliveries. p_after: [created_at, id] of the last row of the page before; '
-  'null for the first page.';
+  'Body of public.list_dead_deliveries. p_after: [created_at, id] of the last row of the page '
+  'before; null for the first page.';
 revoke execute on function private.list_dead_deliveries(integer, jsonb)
   from public, anon, service_role;
 grant execute on function private.list_dead_deliveries(integer, jsonb) to authenticated;
@@ -333,7 +334,7 @@ as $$
   select private.retry_delivery(p_id)
 $$;
 comment on function public.retry_delivery(uuid) is
-  'Administrators: tries a delivery again that was given up, as if it were new; logged. Errors: PT401 '
-  'unauthenticated, PT403 forbidden, PT404 not_found.';
+  'Administrators: tries a delivery again that was given up, as if it were new; logged. Errors: '
+  'PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
 revoke execute on function public.retry_delivery(uuid) from public, anon, service_role;
 grant execute on function public.retry_delivery(uuid) to authenticated;

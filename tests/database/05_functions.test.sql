@@ -135,12 +135,15 @@ select is_empty(
       'private.audit_seal_hash(text)',
       'private.changed_values(jsonb,jsonb,text[])',
       'private.letters(text)',
+      'private.lock_messages(text,text[])',
       'private.merkle_parents(bytea)',
       'private.quiet_until(timestamptz,time,time,text)',
       'private.resource_time(jsonb)',
+      'private.retire_delivery_addresses(uuid[],text[],timestamptz[])',
       'private.retry_delay_seconds(integer,double precision)',
       'private.set_search_keys(uuid,jsonb)',
-      'private.snapshot_before_self()'
+      'private.snapshot_before_self()',
+      'private.tell_of_dead_deliveries(uuid[])'
     ]) as name
     where not exists (
       select from pg_proc as p

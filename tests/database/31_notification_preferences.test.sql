@@ -1,7 +1,7 @@
 -- What an account wants of notifications: who sets it, what cannot be switched off, what it does to
 -- where a notification goes, and when quiet hours end. Pia sets preferences; omar is somebody else.
 begin;
-select plan(147);
+select plan(154);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('ada', 'admin');
 select tests.make_user('fay', p_anonymous => true);
@@ -39,6 +39,8 @@ $$), '42501 policy', 'nobody sets a preference for another');
 select is(tests.attempt(actor, statement, standing), outcome, format('%s, %s: %s', actor, standing, statement))
 from (values
   ('update public.notification_preferences set enabled = not enabled'),
+  -- Reads nothing, so that no policy but the one for updates is asked.
+  ($$update public.notification_preferences set detail = 'full'$$),
   ('delete from public.notification_preferences')
 ) as s (statement)
 cross join (values

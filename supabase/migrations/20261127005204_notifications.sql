@@ -120,7 +120,7 @@ CREATE TABLE "public"."notification_preferences" (
   CONSTRAINT "notification_preferences_channel_check" CHECK ((channel = ANY (ARRAY['in_app'::text, 'email'::text, 'sms'::text, 'push'::text]))),
   CONSTRAINT "notification_preferences_detail_check" CHECK ((detail = ANY (ARRAY['full'::text, 'minimal'::text]))),
   CONSTRAINT "notification_preferences_pkey" PRIMARY KEY (id),
-  CONSTRAINT "notification_preferences_quiet_check" CHECK ((((quiet_from IS NULL) = (quiet_to IS NULL)) AND ((quiet_from IS NULL) OR (quiet_from <> quiet_to)))),
+  CONSTRAINT "notification_preferences_quiet_check" CHECK ((((quiet_from IS NULL) = (quiet_to IS NULL)) AND (quiet_from <> quiet_to))),
   "user_id"    uuid                     NOT NULL DEFAULT auth.uid(),
   CONSTRAINT "notification_preferences_one_each" UNIQUE (user_id, kind, channel)
 );
@@ -146,8 +146,8 @@ CREATE OR REPLACE FUNCTION private.apply_receipts (
 declare
   v_gone record;
 begin
-  -- What is known of a message decides, and not the order in which it was heard: that it cannot have
-  -- arrived is stronger than that it has.
+  -- What is known of a message decides, and not the order in which it was heard: that it cannot
+  -- have arrived is stronger than that it has.
   update public.notification_deliveries as d set
     status = case when r.has_failed then 'failed' else d.status end,
     delivered_at = case when not r.has_failed then r.delivered_at end,
