@@ -55,8 +55,15 @@ if (import.meta.main) {
     console.error("Usage: with_stack.ts <command> [argument …]");
     Deno.exit(2);
   }
+  // Without what this stack's functions are given: a stack that the command starts has its own.
+  const given = Deno.env.toObject();
   const code = await withTestStack(async ({ env }) => {
-    const child = new Deno.Command(command, { args, env, stdin: "null" }).spawn();
+    const child = new Deno.Command(command, {
+      args,
+      clearEnv: true,
+      env: { ...given, ...env },
+      stdin: "null",
+    }).spawn();
     return await withCleanup(async () => (await child.status).code, async () => {
       try {
         child.kill();

@@ -37,9 +37,7 @@ export function openSenders(settings: Settings, outside: Outside): Senders {
   const { TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_FROM } = settings;
   const { VAPID_PUBLIC_KEY, VAPID_PRIVATE_KEY, VAPID_SUBJECT } = settings;
   return {
-    email: !from
-      ? null
-      : RESEND_API_KEY
+    email: !from ? null : RESEND_API_KEY
       ? withLane(createResend({
         url: settings.RESEND_URL,
         apiKey: RESEND_API_KEY,
@@ -83,6 +81,7 @@ export function openSenders(settings: Settings, outside: Outside): Senders {
         subject: VAPID_SUBJECT,
         hosts: settings.WEB_PUSH_HOSTS,
         limits: limits(settings.PUSH_PER_SECOND),
+        now: clock.now,
         newCall,
       }))
       : null,

@@ -45,7 +45,9 @@ const Schema = z.object({
   VAPID_PUBLIC_KEY: optional(base64url(65)),
   VAPID_PRIVATE_KEY: optional(base64url(32)),
   /** `mailto:` or `https:`, for push services to complain to. */
-  VAPID_SUBJECT: optional(z.string().regex(/^(mailto:.+@.+|https:\/\/.+)$/, "is no mailto or https")),
+  VAPID_SUBJECT: optional(
+    z.string().regex(/^(mailto:.+@.+|https:\/\/.+)$/, "is no mailto or https"),
+  ),
   /** Push services of browsers, by comma, in the place of the four large ones. */
   WEB_PUSH_HOSTS: optional(z.string()).transform((text) =>
     text?.split(",").map((host) => host.trim()).filter(Boolean) ?? PUSH_HOSTS
@@ -69,7 +71,11 @@ const Schema = z.object({
     });
   }
   if ((env.RESEND_API_KEY || env.SMTP_URL) && !env.EMAIL_FROM) {
-    context.addIssue({ code: "custom", path: ["EMAIL_FROM"], message: "goes with a mail provider" });
+    context.addIssue({
+      code: "custom",
+      path: ["EMAIL_FROM"],
+      message: "goes with a mail provider",
+    });
   }
 });
 export type Settings = z.infer<typeof Schema>;

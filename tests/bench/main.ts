@@ -9,6 +9,7 @@ import { benchAudit } from "./audit.ts";
 import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchNotifications } from "./notifications.ts";
+import { benchDeliveries } from "./notifications_delivery.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
@@ -17,8 +18,12 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
+<<<<<<< HEAD
   chat: benchChat,
   notifications: benchNotifications,
+=======
+  notifications: async (say) => [...await benchNotifications(say), ...await benchDeliveries(say)],
+>>>>>>> w/deliver
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });

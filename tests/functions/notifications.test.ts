@@ -195,9 +195,7 @@ Deno.test("POST /notifications/webhooks keeps a receipt that its provider has si
     const event = { event_id: "msg_1", ...order };
     const data = await assertSuccess(await receive(subject, provider, event));
     assertEquals(data, { is_recorded: true });
-    const event_id = provider === "resend"
-      ? "msg_1"
-      : `message-1:${order.status ?? "delivered"}`;
+    const event_id = provider === "resend" ? "msg_1" : `message-1:${order.status ?? "delivered"}`;
     assertEquals(recorded(subject), [[provider, event_id, "message-1", status, error_code]]);
     const statement = subject.deps.sql.find("record_receipt");
     assertEquals(subject.deps.sql.settingsOf(statement).role, "notification_worker");
@@ -233,8 +231,10 @@ Deno.test("POST /notifications/webhooks answers 401 unauthenticated to what the 
   const others = await makeProviderKeys();
   const [bySomebody, textBySomebody] = [
     await signedBy(others, "resend"),
-    await signedBy({ ...others, twilio: { ...others.twilio, accountSid: KEYS.twilio.accountSid } },
-      "twilio"),
+    await signedBy(
+      { ...others, twilio: { ...others.twilio, accountSid: KEYS.twilio.accountSid } },
+      "twilio",
+    ),
   ];
   // Signed with the right token, for an account that is not ours.
   const otherAccount = await signedBy({
@@ -376,7 +376,9 @@ Deno.test("GET /notifications/openapi.json describes every route without a token
 
 Deno.test("nothing but the webhooks is open without a token", async () => {
   const { app } = build();
-  for (const path of ["/notifications/other", "/notifications/webhook", "/notifications/webhooks"]) {
+  for (
+    const path of ["/notifications/other", "/notifications/webhook", "/notifications/webhooks"]
+  ) {
     await assertFailure(await app.request(path, { method: "POST" }), 401, "unauthenticated");
   }
 });

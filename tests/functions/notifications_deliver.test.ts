@@ -367,12 +367,14 @@ Deno.test("deliverDue finishes what it holds when a claim fails", async () => {
   const begin = subject.deps.sql.begin.bind(subject.deps.sql);
   subject.deps.sql.begin = async (work, mode) =>
     await begin((tx) =>
-      work(((strings: TemplateStringsArray, ...values: never[]) => {
-        if (strings.join("").includes("claim_deliveries") && ++claims === 2) {
-          return Promise.reject(raised("57P03", "starting up"));
-        }
-        return tx(strings, ...values);
-      }) as typeof tx), mode);
+      work(
+        ((strings: TemplateStringsArray, ...values: never[]) => {
+          if (strings.join("").includes("claim_deliveries") && ++claims === 2) {
+            return Promise.reject(raised("57P03", "starting up"));
+          }
+          return tx(strings, ...values);
+        }) as typeof tx,
+      ), mode);
   const error = await assertRejects(() => subject.run(), AppError);
   assertEquals(error.code, "unavailable");
   assertEquals(subject.finished.length, 8);

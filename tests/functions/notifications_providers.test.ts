@@ -15,12 +15,14 @@ import { createSmtp } from "../../functions/notifications/providers/smtp.ts";
 import { createTwilio, referenceOf } from "../../functions/notifications/providers/twilio.ts";
 import {
   createWebPush,
-  isAllowed,
   PUSH_HOSTS,
+  resolveEndpoint,
 } from "../../functions/notifications/providers/web_push.ts";
 import { readSettings } from "../../functions/notifications/settings.ts";
 import { Outbox } from "../../supabase/local/outbox.ts";
 import { makeProviderKeys } from "../../supabase/local/providers/keys.ts";
+import { HANG_UP } from "../../supabase/local/providers/double.ts";
+import { serveDoubles } from "../../supabase/local/providers/server.ts";
 import { startSmtp } from "../../supabase/local/providers/smtp.ts";
 import { NOW_MS } from "./support.ts";
 
@@ -143,12 +145,14 @@ const webpush = (hosts: string[], ...script: Step[]) => {
   const ecdh = createECDH("prime256v1");
   ecdh.generateKeys();
   const auth = randomBytes(16).toString("base64url");
+  const clock = { ms: NOW_MS };
   const provider = createWebPush({
     publicKey: KEYS.vapid.publicKey,
     privateKey: KEYS.vapid.privateKey,
     subject: "mailto:care@us.example",
     hosts,
     limits: LIMITS,
+    now: () => clock.ms,
     newCall: () => call,
   });
   const address = {
@@ -161,7 +165,7 @@ const webpush = (hosts: string[], ...script: Step[]) => {
   const decrypt = (body: Uint8Array) =>
     ece.decrypt(Buffer.from(body), { version: "aes128gcm", privateKey: ecdh, authSecret: auth })
       .toString("utf8");
-  return { requests, bodies, send, decrypt };
+  return { requests, bodies, send, decrypt, clock };
 };
 
 const sent = (provider_message_id: string | null) => ({ outcome: "sent", provider_message_id });
@@ -258,8 +262,30 @@ Deno.test("an answer that is no JSON, or without end, is no fault", async () => 
     });
   for (const body of ["<html>", "", endless()]) {
     const call = createCall(() => Promise.resolve(new Response(body)), now);
-    const called = await call("https://x.example/", {});
-    assertEquals("answer" in called && [called.answer.status, called.answer.json], [200, undefined]);
+    const called = await call("https://x.example/", { headers: {} });
+    assertEquals("answer" in called && [called.answer.status, called.answer.json], [
+      200,
+      undefined,
+    ]);
+  }
+});
+
+Deno.test("a request whose answer is lost goes out once, also on a connection that was kept", async () => {
+  let requests = 0;
+  let hangs = false;
+  const server = await serveDoubles(() => {
+    requests++;
+    return Promise.resolve(hangs ? HANG_UP : new Response("{}"));
+  });
+  try {
+    const call = createCall(fetch, now);
+    const send = () => call(server.url, { method: "POST", headers: {}, body: "To=1" });
+    assert("answer" in await send());
+    hangs = true;
+    assertEquals(plain(await send()), { outcome: later("unreachable") });
+    assertEquals(requests, 2);
+  } finally {
+    await server.close();
   }
 });
 
@@ -315,7 +341,7 @@ Deno.test("smtp sends mails that a mailbox shows once, and tells refusals apart"
     assertEquals(plain(await as(stranger)), alarm("smtp_535"));
     assertEquals(plain(await as(nobody)), later("unreachable"));
   } finally {
-    for (const one of [provider, stranger, nobody]) one.close();
+    for (const one of [provider, stranger, nobody]) await one.close();
     await server.close();
   }
 });
@@ -335,7 +361,7 @@ Deno.test("smtp writes no headers that come from words", async () => {
       "Hello Bcc: everybody@example.org",
     ]);
   } finally {
-    provider.close();
+    await provider.close();
     await server.close();
   }
 });
@@ -605,11 +631,30 @@ Deno.test("webpush sends what only the browser can read, and says who sends it",
       Uint8Array.fromBase64(vapid![1]!.split(".")[1]!, { alphabet: "base64url" }),
     ),
   );
-  assertEquals([claims.aud, claims.sub], ["https://push.example", "mailto:care@us.example"]);
+  assertEquals(claims, {
+    aud: "https://push.example",
+    sub: "mailto:care@us.example",
+    exp: NOW_MS / 1000 + 12 * 3600,
+  });
 
   await send({}, { urgency: "normal", idempotency_key: "another" });
   assertEquals(requests[1]!.headers.get("urgency"), "normal");
   assert(requests[1]!.headers.get("topic") !== topic);
+});
+
+Deno.test("webpush proves who sends once an hour to each service", async () => {
+  const { send, requests, clock } = webpush(["*.push.example"], { status: 201 });
+  const proofOf = async (endpoint: string) => {
+    await send({ endpoint });
+    return requests.at(-1)!.headers.get("authorization");
+  };
+  const first = await proofOf("https://a.push.example/1");
+  assertEquals(await proofOf("https://a.push.example/2"), first);
+  // It is made out to one service; another gets its own.
+  const other = await proofOf("https://b.push.example/1");
+  assert(other !== first);
+  clock.ms += 3600_000;
+  assert(await proofOf("https://a.push.example/1") !== first);
 });
 
 Deno.test("webpush calls push services only, whatever address a client gives", async () => {
@@ -642,8 +687,12 @@ Deno.test("webpush calls push services only, whatever address a client gives", a
   ];
   for (const endpoint of taken) assertEquals(await send({ endpoint }), sent(null) as never);
   assertEquals(requests.map(({ url }) => url), taken);
-  assert(isAllowed("http://127.0.0.1:8080/x", "http://127.0.0.1:8080"));
-  assert(!isAllowed("http://127.0.0.1:8081/x", "http://127.0.0.1:8080"));
+  const via = "push.example=http://127.0.0.1:8080/double/";
+  assertEquals(
+    resolveEndpoint("https://push.example/a?b=c", via),
+    "http://127.0.0.1:8080/double/a?b=c",
+  );
+  assertEquals(resolveEndpoint("http://127.0.0.1:8080/double/a", via), undefined);
 });
 
 Deno.test("webpush's refusals are told apart", async () => {

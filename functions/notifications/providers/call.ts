@@ -33,15 +33,17 @@ export interface ProviderAnswer {
 /** Sends a request; gives its answer, or the outcome when there is none. */
 export type Call = (
   url: string,
-  init: RequestInit,
+  init: { method?: "GET" | "POST"; headers: HeadersInit; body?: BlobPart },
 ) => Promise<{ answer: ProviderAnswer } | { outcome: SendOutcome }>;
 
 /** Builds the calls of one provider, which share a circuit breaker. */
 export function createCall(inner: typeof fetch, now: () => number, policy = SEND_POLICY): Call {
   const call = resilientFetch(wholeAnswers(inner), policy);
-  return async (url, init) => {
+  return async (url, { body, ...init }) => {
     try {
-      const response = await call(url, init);
+      // A blob, as Deno sends a text again, by itself, when a connection that was kept ends before the
+      // answer: that would be one more message, and nobody would know.
+      const response = await call(url, { ...init, ...body && { body: new Blob([body]) } });
       const retryAfter = response.headers.get("retry-after");
       return {
         answer: {

@@ -1,7 +1,6 @@
 // E-mail by SMTP. The protocol knows no idempotency key: a repeat has the same Message-ID, by which
 // most mailboxes show a mail once.
 
-import nodemailer from "nodemailer";
 import {
   type EmailAddress,
   type Limits,
@@ -33,23 +32,28 @@ interface SmtpError {
 
 /** An SMTP provider with connections that are kept; `close` ends them. */
 export interface SmtpProvider extends Provider<EmailAddress> {
-  close(): void;
+  close(): Promise<void>;
 }
 
 export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOptions): SmtpProvider {
-  const transport = nodemailer.createTransport({
-    url,
-    pool: true,
-    maxConnections: limits.concurrency,
-    // No tries within a try: the outbox has its own.
-    maxRequeues: 0,
-    connectionTimeout: timeoutMs,
-    greetingTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
-    // Texts are texts: nothing of them is read from a file or fetched.
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  });
+  // Loaded with the first mail: most calls of the function send none by this way.
+  let opening: ReturnType<typeof open> | undefined;
+  const open = async () => {
+    const { default: nodemailer } = await import("nodemailer");
+    return nodemailer.createTransport({
+      url,
+      pool: true,
+      maxConnections: limits.concurrency,
+      // No tries within a try: the outbox has its own.
+      maxRequeues: 0,
+      connectionTimeout: timeoutMs,
+      greetingTimeout: timeoutMs,
+      socketTimeout: timeoutMs,
+      // Texts are texts: nothing of them is read from a file or fetched.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    });
+  };
   const domain = /@([\w.-]+)/.exec(from)?.[1] ?? "localhost";
   return {
     name: "smtp",
@@ -57,6 +61,7 @@ export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOption
     async send({ address, title, body, idempotency_key }) {
       const messageId = `<${idempotency_key.replace(/[^\w.-]/g, "_")}@${domain}>`;
       try {
+        const transport = await (opening ??= open());
         await transport.sendMail({
           from,
           to: { name: "", address: address.email },
@@ -70,7 +75,7 @@ export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOption
         return toOutcome(thrown as SmtpError);
       }
     },
-    close: () => transport.close(),
+    close: async () => (await opening)?.close(),
   };
 }
 

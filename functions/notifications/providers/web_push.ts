@@ -2,8 +2,6 @@
 // (RFC 8292). It knows no idempotency key: a repeat has the same topic, by which a push service keeps
 // one, and the same tag, by which a browser shows one.
 
-import { Buffer } from "node:buffer";
-import webPush from "web-push";
 import { type Call, type ProviderAnswer, throttled } from "./call.ts";
 import {
   type Limits,
@@ -24,9 +22,10 @@ export interface WebPushOptions {
   privateKey: string;
   /** `mailto:` or `https:`, for push services to complain to. */
   subject: string;
-  /** Whose endpoints are called; see `isAllowed`. */
+  /** Whose endpoints are called; see `resolveEndpoint`. */
   hosts: string[];
   limits: Limits;
+  now: () => number;
   /** Makes the calls to one push service, which share a circuit breaker. */
   newCall: () => Call;
 }
@@ -42,23 +41,45 @@ export const PUSH_HOSTS = [
   "*.notify.windows.com",
 ];
 
+type WebPush = typeof import("web-push").default;
+
+/** How long a proof of who sends is used, and how long it lasts; a day would be the most. */
+const [PROOF_MS, PROOF_LASTS_SECONDS] = [3600 * 1000, 12 * 3600];
+/** Most services for which a proof is kept: the names below a host are many. */
+const MAX_PROOFS = 100;
+
 export function createWebPush(options: WebPushOptions): Provider<WebPushAddress> {
-  const { publicKey, privateKey, subject, hosts, limits, newCall } = options;
-  const calls = new Map(hosts.map((host) => [host, newCall()]));
+  const { publicKey, privateKey, subject, hosts, limits, now, newCall } = options;
+  const services = hosts.map((host) => ({ host, call: newCall() }));
+  const proofs = new Map<string, { authorization: string; until: number }>();
+  /** Proves to a service who sends. Signing takes as long as encrypting, and one proof does for all. */
+  const prove = (webPush: WebPush, audience: string): string => {
+    const known = proofs.get(audience);
+    if (known && known.until > now()) return known.authorization;
+    const ends = Math.floor(now() / 1000) + PROOF_LASTS_SECONDS;
+    const { Authorization: authorization } = webPush
+      .getVapidHeaders(audience, subject, publicKey, privateKey, "aes128gcm", ends);
+    if (proofs.size >= MAX_PROOFS) proofs.clear();
+    proofs.set(audience, { authorization, until: now() + PROOF_MS });
+    return authorization;
+  };
   return {
     name: "webpush",
     limits,
     async send(message) {
       const { endpoint, p256dh, auth } = message.address;
-      const call = calls.get(hosts.find((host) => isAllowed(endpoint, host)) ?? "");
-      if (!call) return refusedAddress("endpoint_not_allowed");
+      const service = services.find(({ host }) => resolveEndpoint(endpoint, host));
+      const url = service && resolveEndpoint(endpoint, service.host);
+      if (!url) return refusedAddress("endpoint_not_allowed");
+      // Loaded with the first push of this kind.
+      const { default: webPush } = await import("web-push");
       let request: ReturnType<typeof webPush.generateRequestDetails>;
       try {
         request = webPush.generateRequestDetails(
           { endpoint, keys: { p256dh, auth } },
           JSON.stringify(await toPayload(message)),
           {
-            vapidDetails: { subject, publicKey, privateKey },
+            headers: { Authorization: prove(webPush, new URL(endpoint).origin) },
             TTL: PUSH_TTL_SECONDS,
             urgency: message.urgency === "normal" ? "normal" : "high",
             topic: await tagOf(message),
@@ -70,10 +91,10 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
         return refusedAddress("invalid_subscription");
       }
       const { "Content-Length": _, ...headers } = request.headers;
-      const called = await call(endpoint, {
+      const called = await service.call(url, {
         method: "POST",
         headers: Object.entries(headers).map(([name, value]) => [name, String(value)]),
-        body: Buffer.from(request.body ?? []),
+        body: new Uint8Array(request.body ?? []),
       });
       return "answer" in called ? toOutcome(called.answer) : called.outcome;
     },
@@ -81,15 +102,21 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
 }
 
 /**
- * Whether an endpoint is at `host`: a name, or `*.` and a name for all below it, both with https; or an
- * origin, scheme and port included, as it is.
+ * The address to call for an endpoint at `host`; undefined when it is not there. A host is a name, or
+ * `*.` and a name for all below it, both with https on the usual port; `=` and an address behind it say
+ * where it is in truth, for a network that goes out by a proxy, and for doubles.
  */
-export function isAllowed(endpoint: string, host: string): boolean {
+export function resolveEndpoint(endpoint: string, host: string): string | undefined {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (!url || url.username || url.password) return false;
-  if (host.includes("://")) return url.origin === host;
-  if (url.protocol !== "https:" || url.port !== "") return false;
-  return host.startsWith("*.") ? url.hostname.endsWith(host.slice(1)) : url.hostname === host;
+  const [name = "", via] = host.split("=", 2);
+  if (!url || url.protocol !== "https:" || url.port || url.username || url.password) {
+    return undefined;
+  }
+  const isThere = name.startsWith("*.")
+    ? url.hostname.endsWith(name.slice(1))
+    : url.hostname === name;
+  if (!isThere) return undefined;
+  return via === undefined ? url.href : via.replace(/\/+$/, "") + url.pathname + url.search;
 }
 
 /** What the service worker of the page gets; under 4 KiB, as push services want it. */

@@ -10,7 +10,7 @@ import { receiptOf } from "./receipts.ts";
 import { ResendDouble } from "./resend.ts";
 import { serveDoubles } from "./server.ts";
 import { TwilioDouble } from "./twilio.ts";
-import { WebPushDouble } from "./webpush.ts";
+import { PUSH_HOST, WebPushDouble } from "./webpush.ts";
 
 /** What doubles are made of. */
 export interface DoublesOptions {
@@ -57,11 +57,7 @@ export async function startDoubles(options: DoublesOptions): Promise<Doubles> {
     () => `${url}/fcm/token`,
     now,
   );
-  const webpush = new WebPushDouble(
-    outbox,
-    keys.vapid.publicKey,
-    () => `${apiUrl}${PREFIX}/webpush`,
-  );
+  const webpush = new WebPushDouble(outbox, keys.vapid.publicKey);
   const twilioAccount = { sid: keys.twilio.accountSid, authToken: keys.twilio.authToken };
   const doubles = new Map<string, Double>([
     ["resend", new ResendDouble(outbox, keys.resend.apiKey, now)],
@@ -103,7 +99,7 @@ export async function startDoubles(options: DoublesOptions): Promise<Doubles> {
   const server = await serveDoubles((request) => dispatch(request, new URL(request.url).pathname));
   url = server.url;
   return {
-    env: variables(url, apiUrl, keys),
+    env: variables(url, keys),
     async handle(request) {
       const path = new URL(request.url).pathname.slice(PREFIX.length);
       const [, name = "", what = ""] = /^\/([a-z]+)(\/.*)$/.exec(path) ?? [];
@@ -124,7 +120,7 @@ export async function startDoubles(options: DoublesOptions): Promise<Doubles> {
   };
 }
 
-function variables(url: string, apiUrl: string, keys: ProviderKeys): Record<string, string> {
+function variables(url: string, keys: ProviderKeys): Record<string, string> {
   return {
     EMAIL_FROM: "Beautiful Life <care@beautiful-life.example>",
     RESEND_API_KEY: keys.resend.apiKey,
@@ -147,7 +143,7 @@ function variables(url: string, apiUrl: string, keys: ProviderKeys): Record<stri
     VAPID_PUBLIC_KEY: keys.vapid.publicKey,
     VAPID_PRIVATE_KEY: keys.vapid.privateKey,
     VAPID_SUBJECT: "mailto:care@beautiful-life.example",
-    WEB_PUSH_HOSTS: `${apiUrl},${url}`,
+    WEB_PUSH_HOSTS: `${PUSH_HOST}=${url}/webpush`,
     PUSH_PER_SECOND: "10000",
   };
 }

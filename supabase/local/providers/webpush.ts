@@ -20,20 +20,17 @@ interface Browser {
   auth: string;
 }
 
+/** Where the subscriptions are: a name that nobody else has. */
+export const PUSH_HOST = "push.beautiful-life.example";
+
 /** Largest body that push services have to take. */
 const MAX_BODY_BYTES = 4096;
 
 export class WebPushDouble extends Double {
   readonly #browsers = new Map<string, Browser>();
 
-  /**
-   * @param publicKey The VAPID key of the only sender that is let through.
-   */
-  constructor(
-    outbox: Outbox,
-    readonly publicKey: string,
-    readonly baseUrl: () => string,
-  ) {
+  /** @param publicKey The VAPID key of the only sender that is let through. */
+  constructor(outbox: Outbox, readonly publicKey: string) {
     super(outbox);
   }
 
@@ -45,7 +42,7 @@ export class WebPushDouble extends Double {
     const id = crypto.randomUUID();
     this.#browsers.set(id, { keys, auth });
     return {
-      endpoint: `${this.baseUrl()}/push/${id}`,
+      endpoint: `https://${PUSH_HOST}/push/${id}`,
       keys: { p256dh: keys.getPublicKey().toString("base64url"), auth },
     };
   }
@@ -59,7 +56,7 @@ export class WebPushDouble extends Double {
     const id = /^\/push\/([\w-]+)$/.exec(path)?.[1];
     if (!id) return new Response(null, { status: 404 });
     if (request.method !== "POST") return new Response(null, { status: 405 });
-    const sender = await this.#sender(request.headers, new URL(request.url).origin);
+    const sender = await this.#sender(request.headers);
     if (sender !== "known") return new Response(null, { status: sender });
     const body = new Uint8Array(await request.arrayBuffer());
     const behaviour = await this.next();
@@ -78,7 +75,7 @@ export class WebPushDouble extends Double {
   }
 
   /** Checks `Authorization: vapid t=…, k=…`: 401 without one, 403 for one that is not good. */
-  async #sender(headers: Headers, origin: string): Promise<"known" | 401 | 403> {
+  async #sender(headers: Headers): Promise<"known" | 401 | 403> {
     const vapid = /^vapid t=([\w.-]+), ?k=([\w-]+)$/.exec(headers.get("authorization") ?? "");
     if (!vapid) return 401;
     const [, token = "", k = ""] = vapid;
@@ -88,7 +85,7 @@ export class WebPushDouble extends Double {
       const [x, y] = [point.subarray(1, 33), point.subarray(33)]
         .map((bytes) => bytes.toString("base64url"));
       const key = await importJWK({ kty: "EC", crv: "P-256", x, y }, "ES256");
-      const { payload } = await jwtVerify(token, key, { audience: origin, maxTokenAge: undefined });
+      const { payload } = await jwtVerify(token, key, { audience: `https://${PUSH_HOST}` });
       const lasts = (payload.exp ?? Infinity) - Date.now() / 1000;
       return lasts <= 24 * 3600 && /^(mailto|https):/.test(payload.sub ?? "") ? "known" : 403;
     } catch {
