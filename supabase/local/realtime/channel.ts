@@ -3,9 +3,17 @@
 
 import { describeError } from "../log_errors.ts";
 import { type Extension, MissingPartition, type Subject } from "./authorize.ts";
-import { type Frame, type Inbound, isLonger, isObject, SharedFrame, type Vsn } from "./frames.ts";
-import { encodeText } from "./frames.ts";
-import { type ChangeSubscription, countMessages, frameOf, type Hub } from "./hub.ts";
+import type { ChangeMessage, ChangeSubscription } from "./changes.ts";
+import {
+  encodeText,
+  type Frame,
+  type Inbound,
+  isLonger,
+  isObject,
+  SharedFrame,
+  type Vsn,
+} from "./frames.ts";
+import { countMessages, frameOf, type Hub } from "./hub.ts";
 import type { JoinConfig } from "./join.ts";
 import type { PresenceDiff } from "./presence.ts";
 import { parseReplay } from "./replay.ts";
@@ -314,12 +322,13 @@ export class Channel implements Member {
       entries.map(({ binding }) => binding),
       this.#changeSubscriber,
       (message) => this.#sendChange(message),
+      (status, message) => this.#system("postgres_changes", status, message),
     );
     this.#changes = changes;
     return entries.map(({ sent }, i) => ({ ...sent, id: changes.ids[i] }));
   }
 
-  #sendChange({ ids, data }: { ids: number[]; data: Record<string, unknown> }): void {
+  #sendChange({ ids, data }: ChangeMessage): void {
     if (this.#isClosed) return;
     const payload = { ids, data };
     this.#send({ joinRef: null, ref: null, event: "postgres_changes", payload });

@@ -1,10 +1,10 @@
 // What the sockets, channels and routes of one Realtime share.
 
 import type { Authorizer } from "./authorize.ts";
+import type { Changes } from "./changes.ts";
 import type { Channel } from "./channel.ts";
 import type { DatabaseMessage } from "./database_feed.ts";
 import { jsonBroadcast, SharedFrame } from "./frames.ts";
-import type { ChangeBinding } from "./join.ts";
 import type { Rate } from "./rates.ts";
 import type { ReplayWish } from "./replay.ts";
 import type { Rooms } from "./rooms.ts";
@@ -45,28 +45,4 @@ export function frameOf(message: DatabaseMessage, meta: Record<string, unknown> 
     ? jsonBroadcast(event, payload ?? "{}")
     : { event, payload: new Uint8Array(binary_payload), isJson: false };
   return SharedFrame.broadcast(`realtime:${topic}`, broadcast, { ...meta, id }, id);
-}
-
-export type { Changes, ChangeSubscription };
-
-interface Changes {
-  subscribe(
-    bindings: ChangeBinding[],
-    subscriber: ChangeSubscriber,
-    deliver: (message: { ids: number[]; data: Record<string, unknown> }) => void,
-  ): ChangeSubscription;
-  close(): Promise<void>;
-}
-
-interface ChangeSubscriber {
-  role: string;
-  claims: Record<string, unknown>;
-  headers: Record<string, string>;
-}
-
-interface ChangeSubscription {
-  ids: number[];
-  ready: Promise<void>;
-  update(subscriber: ChangeSubscriber): void;
-  close(): void;
 }

@@ -1,16 +1,8 @@
 // What a join asks for. A configuration that is none does not fail the join: each part that cannot be
 // read has its default.
 
+import type { ChangeBinding } from "./change_bindings.ts";
 import { isObject } from "./frames.ts";
-
-/** One entry of `postgres_changes`. */
-export interface ChangeBinding {
-  event: "*" | "INSERT" | "UPDATE" | "DELETE";
-  schema: string;
-  table?: string;
-  filter?: string;
-  select?: string;
-}
 
 /** Configuration of a channel. */
 export interface JoinConfig {

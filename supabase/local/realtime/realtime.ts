@@ -7,7 +7,7 @@ import type { Part, Peer, StackContext } from "../context.ts";
 import { describeError } from "../log_errors.ts";
 import { Authorizer } from "./authorize.ts";
 import { broadcastRoutes } from "./broadcast_routes.ts";
-import { type Changes } from "./hub.ts";
+import { createChanges } from "./changes.ts";
 import { DatabaseFeed } from "./database_feed.ts";
 import type { Frame, Vsn } from "./frames.ts";
 import { frameOf, type Hub } from "./hub.ts";
@@ -189,16 +189,4 @@ function asFrame(data: string | ArrayBuffer): Frame {
 
 async function rollPartitions({ admin }: StackContext): Promise<void> {
   await admin`select _realtime.roll_partitions()`;
-}
-
-function createChanges(_context: StackContext): Changes {
-  return {
-    subscribe: (bindings) => ({
-      ids: bindings.map((_, i) => i + 1),
-      ready: Promise.reject(new Error("Unable to subscribe to changes with given parameters.")),
-      update: () => {},
-      close: () => {},
-    }),
-    close: () => Promise.resolve(),
-  };
 }
