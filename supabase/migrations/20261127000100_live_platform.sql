@@ -1,5 +1,6 @@
 -- Written by hand, what a comparison of two databases does not find: the worker role of
--- notifications, as in sql/00_platform.sql, and the bucket of files in chat.
+-- notifications, as in sql/00_platform.sql, and the bucket of attachments in chat: private, 25 MiB a
+-- file; bytes without a type are ciphertext.
 
 do $$
 begin
@@ -11,5 +12,11 @@ end
 $$;
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
-values ('chat-attachments', 'chat-attachments', false, 26214400, null)
+values (
+  'chat-attachments', 'chat-attachments', false, 26214400,
+  array[
+    'image/jpeg', 'image/png', 'image/webp', 'image/gif', 'application/pdf', 'text/plain',
+    'application/octet-stream'
+  ]
+)
 on conflict (id) do nothing;

@@ -18,12 +18,8 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
-<<<<<<< HEAD
   chat: benchChat,
-  notifications: benchNotifications,
-=======
   notifications: async (say) => [...await benchNotifications(say), ...await benchDeliveries(say)],
->>>>>>> w/deliver
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });
