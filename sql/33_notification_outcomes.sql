@@ -108,12 +108,12 @@ end;
 $$;
 comment on function private.finish_deliveries(jsonb) is
   'Takes what became of claimed deliveries. p_outcomes: array of at most 1,000 {id, claim_token, '
-  'outcome, provider, provider_message_id, error_code, retry_after_seconds, retire_address}. '
-  'outcome sent: a provider took it; retry: tried again after 12 s, 2.5 min, 30 min, 6 h and 24 '
-  'h, each a fifth more or less, or after retry_after_seconds if that is longer, then dead, which '
+  'outcome, provider, provider_message_id, error_code, retry_after_seconds, retire_address}. outcome '
+  'sent: a provider took it; retry: tried again after 12 s, 2.5 min, 30 min, 6 h and 24 h, each a '
+  'fifth more or less, or after retry_after_seconds if that is longer, then dead, which '
   'administrators are told; permanent: failed at once. retire_address: nothing more goes to that '
-  'address or device. Returns how many it took; one that another claim has by now, or that is '
-  'over, is left as it is. Errors: PT400 invalid_request.';
+  'address or device. Returns how many it took; one that another claim has by now, or that is over, '
+  'is left as it is. Errors: PT400 invalid_request.';
 revoke execute on function private.finish_deliveries(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function private.finish_deliveries(jsonb) to notification_worker;
