@@ -268,12 +268,12 @@ comment on function private.lock_conversation(uuid) is
 
 create function private.conversation_clock(p_conversation public.conversations)
   returns timestamptz
-  language sql
+  language plpgsql
   set search_path = ''
 as $$
-  select greatest(
-    clock_timestamp(), p_conversation.last_message_at, p_conversation.created_at
-  )
+begin
+  return greatest(clock_timestamp(), p_conversation.last_message_at, p_conversation.created_at);
+end;
 $$;
 comment on function private.conversation_clock(public.conversations) is
   'Now, and never before the newest message, so that times in a conversation have the order of its '

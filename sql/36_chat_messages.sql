@@ -4,11 +4,12 @@
 
 create function private.is_attachment(p_kind text, p_metadata jsonb, p_is_encrypted boolean)
   returns boolean
-  language sql
+  language plpgsql -- not sql: that would be planned anew for every message
   immutable
   set search_path = ''
 as $$
-  select coalesce(
+begin
+  return coalesce(
     jsonb_typeof(p_metadata) = 'object'
     and case
       when p_kind not in ('image', 'file') then p_metadata = '{}'
@@ -31,7 +32,8 @@ as $$
         and length(p_metadata ->> 'name') between 1 and 200
     ),
     false
-  )
+  );
+end;
 $$;
 comment on function private.is_attachment(text, jsonb, boolean) is
   'Whether metadata has the form that a kind of message asks for. image and file: {record_id, name?} '

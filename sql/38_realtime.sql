@@ -14,7 +14,8 @@ create function private.topic_of(p_conversation_id uuid, p_epoch integer)
   language sql -- without settings of its own, so that it becomes part of the calling statement
   immutable
 as $$
-  select 'conversation:' || p_conversation_id || case when p_epoch > 0 then ':' || p_epoch else '' end
+  select 'conversation:' || p_conversation_id::text
+    || case when p_epoch > 0 then ':' || p_epoch::text else '' end
 $$;
 comment on function private.topic_of(uuid, integer) is
   'Topic of a conversation in an epoch: conversation:<id>, then conversation:<id>:<epoch>. For '
