@@ -7,6 +7,7 @@ import { benchFields } from "./fields.ts";
 import { benchAudit } from "./audit.ts";
 import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
+import { benchRealtime } from "./realtime.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
@@ -15,6 +16,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
+  realtime: benchRealtime,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });
