@@ -4,7 +4,6 @@
 import type postgres from "postgres";
 import type { LocalKeys } from "./keys.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Doubles } from "./providers/providers.ts";
 
 /** What every part is built from. */
 export interface StackContext {
@@ -22,8 +21,6 @@ export interface StackContext {
   dataDir: string;
   /** Every mail and message that would have been sent. */
   outbox: Outbox;
-  /** The doubles of those who would carry them. */
-  doubles: Doubles;
   /** Clock, milliseconds since the epoch; tests may move it. */
   now: () => number;
 }

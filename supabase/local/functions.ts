@@ -16,8 +16,9 @@ interface FunctionModule {
 }
 
 /** Mounts every function of config.toml; a module is imported when its first request comes. */
-export async function mountFunctions(context: StackContext): Promise<Part> {
-  for (const [name, value] of Object.entries(functionEnv(context))) Deno.env.set(name, value);
+export async function mountFunctions(context: StackContext, doubles: Doubles): Promise<Part> {
+  const env = { ...providers(doubles), ...functionEnv(context) };
+  for (const [name, value] of Object.entries(env)) Deno.env.set(name, value);
   const entrypoints = await readEntrypoints();
   const modules = new Map<string, Promise<FunctionModule>>();
   return async (request) => {
@@ -38,11 +39,8 @@ export async function mountFunctions(context: StackContext): Promise<Part> {
 }
 
 /** Environment that a hosted function finds: names as on hosted Supabase. */
-export function functionEnv(
-  context: Pick<StackContext, "apiUrl" | "dbUrl" | "keys" | "doubles">,
-): Record<string, string> {
+function functionEnv(context: StackContext): Record<string, string> {
   return {
-    ...providers(context.doubles),
     SUPABASE_URL: context.apiUrl,
     SUPABASE_DB_URL: context.dbUrl,
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: context.keys.publishable }),

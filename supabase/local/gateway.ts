@@ -4,8 +4,10 @@
 import type { Part, Peer, StackContext } from "./context.ts";
 import { servePage } from "./page.ts";
 
-/** Parts by the first path segment they answer. */
-export type Parts = Record<"auth" | "rest" | "storage" | "realtime" | "functions", Part>;
+/** Parts by the first path segment they answer; `doubles` stand in for providers, below `/_local/`. */
+export type Parts = Record<"auth" | "rest" | "storage" | "realtime" | "functions", Part> & {
+  doubles?: Part;
+};
 
 const CORS = {
   "access-control-allow-origin": "*",
@@ -18,7 +20,7 @@ const CORS = {
 export function createGateway(context: StackContext, parts: Parts): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
-    if (pathname.startsWith("/_local/")) return await local(context, request, peer);
+    if (pathname.startsWith("/_local/")) return await local(context, parts, request, peer);
     const name = /^\/(auth|rest|storage|realtime|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
     // Only the request that the server made can be upgraded, and its response must stay as it is.
@@ -29,18 +31,25 @@ export function createGateway(context: StackContext, parts: Parts): Part {
     // Functions answer CORS themselves, for the origins that they are configured with.
     if (name === "functions") return await parts.functions(inner, peer);
     if (request.method === "OPTIONS") return preflight(request);
-    return withCors(await parts[name as keyof Parts](inner, peer));
+    return withCors(await parts[name as "auth" | "rest" | "storage" | "realtime"](inner, peer));
   };
 }
 
-async function local(context: StackContext, request: Request, peer: Peer): Promise<Response> {
+async function local(
+  context: StackContext,
+  parts: Parts,
+  request: Request,
+  peer: Peer,
+): Promise<Response> {
   if (!isLoopback(peer.address) || !isLoopback(new URL(request.url).hostname)) return notFound();
   const url = new URL(request.url);
   if (url.pathname === "/_local/health") return Response.json({ ready: true });
   if (url.pathname === "/_local/outbox") {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
-  if (url.pathname.startsWith("/_local/providers/")) return await context.doubles.handle(request);
+  if (parts.doubles && url.pathname.startsWith("/_local/providers/")) {
+    return await parts.doubles(request, peer);
+  }
   return await servePage(context, url.pathname.slice("/_local/".length)) ?? notFound();
 }
 

@@ -90,7 +90,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       keys,
       dataDir,
       outbox,
-      doubles,
       now: Date.now,
     };
     const lite = createLite(context);
@@ -102,7 +101,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       rest: createRest(context, lite),
       storage: createStorage(context),
       realtime: realtime.part,
-      functions: await mountFunctions(context),
+      functions: await mountFunctions(context, doubles),
+      doubles: doubles.handle,
     });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);

@@ -10,6 +10,7 @@ import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchNotifications } from "./notifications.ts";
 import { benchDeliveries } from "./notifications_delivery.ts";
+import { benchRealtime } from "./realtime.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
@@ -20,6 +21,7 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   files: benchFiles,
   chat: benchChat,
   notifications: async (say) => [...await benchNotifications(say), ...await benchDeliveries(say)],
+  realtime: benchRealtime,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });
