@@ -56,6 +56,7 @@ select set_eq(
     'private.key_status()',
     'private.limit_sign_in_attempts(jsonb)',
     'private.list_emergency_accesses(integer,jsonb)',
+    'private.list_refusals()',
     'private.mark_all_notifications_read()',
     'private.mark_notification_read(uuid)',
     'private.matching_patient_ids(uuid[],jsonb)',
@@ -116,7 +117,7 @@ select is_empty(
     from unnest(array[
       'private.access_object(text)',
       'private.access_reason(text,text)',
-      'private.access_summary(text,text,text)',
+      'private.access_summary(text,text,text,integer)',
       'private.audit_leaf(bigint,timestamptz,uuid,text,uuid,text,text,uuid,uuid,text,jsonb,jsonb,'
         || 'inet,text,text,xid8)',
       'private.audit_seal_hash(text)',
