@@ -489,14 +489,20 @@ create function private.refuse(
   set search_path = ''
 as $$
 declare
-  v_status constant integer := case
-    when p_code in ('forbidden', 'mfa_required', 'not_verified') then 403
-    when p_code = 'not_found' then 404
-    when p_code in (
-      'already_answered', 'already_ended', 'already_in_care', 'already_objected',
-      'already_requested', 'already_reviewed', 'already_shared', 'already_uploaded',
-      'review_pending'
-    ) then 409
+  v_status constant integer := case p_code
+    when 'forbidden' then 403
+    when 'mfa_required' then 403
+    when 'not_verified' then 403
+    when 'not_found' then 404
+    when 'already_answered' then 409
+    when 'already_ended' then 409
+    when 'already_in_care' then 409
+    when 'already_objected' then 409
+    when 'already_requested' then 409
+    when 'already_reviewed' then 409
+    when 'already_shared' then 409
+    when 'already_uploaded' then 409
+    when 'review_pending' then 409
   end;
   v_by constant private.audit_context := private.current_audit_context();
   -- An id that a caller made up is nobody's, and must not fill the trail of somebody to come.

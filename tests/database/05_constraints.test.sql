@@ -51,7 +51,8 @@ select is_empty(
       ('private.record_uploads',
         'record_id, patient_id, storage_path, data_key_id, file_name, file_type, file_size, '
         'file_sha256, requested_by, expires_at, created_at'),
-      ('private.sign_in_failures', 'failures, window_started_at')
+      ('private.sign_in_failures', 'failures, window_started_at'),
+      ('private.unlisted_refusals', 'actor_id, actor_role, refusals, first_at')
     ) as l (name, columns)
     cross join unnest(string_to_array(l.columns, ', ')) as column_name
     where not exists (

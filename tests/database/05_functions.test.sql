@@ -124,6 +124,8 @@ select is_empty(
       'private.changed_values(jsonb,jsonb,text[])',
       'private.letters(text)',
       'private.merkle_parents(bytea)',
+      'private.refuse_care(text,uuid,text,text)',
+      'private.refuse_record(text,uuid)',
       'private.resource_time(jsonb)',
       'private.set_search_keys(uuid,jsonb)',
       'private.snapshot_before_self()'

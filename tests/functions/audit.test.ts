@@ -73,7 +73,8 @@ async function deliver({ app }: Subject, signature: string, body?: string): Prom
 /** Names of the functions that were called, and the role each ran as. */
 function calls({ deps }: Subject): string[] {
   return deps.sql.statements.flatMap((statement) => {
-    const name = /private\.(require_admin|list_refusals|seal_audit|audit_head)/.exec(statement.text)?.[1];
+    const name = /private\.(require_admin|list_refusals|seal_audit|audit_head)/.exec(statement.text)
+      ?.[1];
     return name ? [`${name} as ${deps.sql.settingsOf(statement).role}`] : [];
   });
 }
