@@ -12,15 +12,30 @@ function functions(files: string[] = []): Suite {
   return { name: "functions", run: (print) => runDenoTests(print, { paths }) };
 }
 
+/**
+ * Files that mostly wait, a minute for a signed address to die. On a stack of their own they run from
+ * the beginning beside everything else, and take nothing from it but a few seconds of computing.
+ */
+const WAITING = ["tests/e2e/revocation.test.ts"];
+
 function e2e(files: string[] = []): Suite {
   const paths = files.length > 0 ? files : ["tests/e2e"];
   return { name: "e2e", run: (print) => runDenoTests(print, { paths, stack: true }) };
 }
 
-/** All suites, the longest first; two run at a time. */
+/** The end-to-end tests but those that wait. */
+function e2eBusy(): Suite {
+  return {
+    name: "e2e",
+    run: (print) => runDenoTests(print, { paths: ["tests/e2e"], ignore: WAITING, stack: true }),
+  };
+}
+
+/** All suites, the longest first; two run at a time, and beside them what only waits. */
 function everything(): Suite[] {
   return [
-    e2e(),
+    { ...e2e(WAITING), name: "e2e waits", waits: true },
+    e2eBusy(),
     { name: "check", run: runChecks },
     { name: "database", run: runDatabaseTests },
     { name: "matrix", run: runMatrixTests },
