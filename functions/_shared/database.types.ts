@@ -1267,7 +1267,7 @@ export type Database = {
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
       "conversation_topic": { Args: { "p_id": string }; Returns: string };
-      "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "delete_medical_record": { Args: { "p_id": string }; Returns: Json };
       "delete_message": {
         Args: { "p_id": number };
         Returns: Database["public"]["CompositeTypes"]["chat_message"];
@@ -1289,7 +1289,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
-      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
+      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
       "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
       "leave_conversation": { Args: { "p_id": string }; Returns: undefined };
       "list_conversations": {
@@ -1406,10 +1406,7 @@ export type Database = {
           "summary": string;
         }[];
       };
-      "object_to_emergency_access": {
-        Args: { "p_id": string; "p_note": string };
-        Returns: undefined;
-      };
+      "object_to_emergency_access": { Args: { "p_id": string; "p_note": string }; Returns: Json };
       "open_chart": {
         Args: { "p_patient_id": string; "p_purpose": string };
         Returns: Database["public"]["CompositeTypes"]["opened_chart"];
@@ -1441,7 +1438,7 @@ export type Database = {
       };
       "request_care": {
         Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
-        Returns: string;
+        Returns: Json;
       };
       "request_doctor_verification": {
         Args: { "p_license_number": string; "p_organization"?: string; "p_specialty": string };
@@ -1449,19 +1446,19 @@ export type Database = {
       };
       "respond_care_request": {
         Args: { "p_accept": boolean; "p_id": string; "p_scopes"?: (string)[] };
-        Returns: undefined;
+        Returns: Json;
       };
-      "restore_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "restore_medical_record": { Args: { "p_id": string }; Returns: Json };
       "retry_delivery": { Args: { "p_id": string }; Returns: undefined };
       "review_emergency_access": {
         Args: { "p_id": string; "p_note": string; "p_outcome": string };
-        Returns: undefined;
+        Returns: Json;
       };
       "revoke_account_grant": {
         Args: { "p_grant": string; "p_user_id": string };
         Returns: undefined;
       };
-      "revoke_record_share": { Args: { "p_id": string }; Returns: undefined };
+      "revoke_record_share": { Args: { "p_id": string }; Returns: Json };
       "search_patients": {
         Args: { "p_cursor"?: string; "p_limit"?: number; "p_query"?: string };
         Returns: {
@@ -1496,7 +1493,7 @@ export type Database = {
         Args: { "p_active": boolean; "p_reason": string; "p_user_id": string };
         Returns: undefined;
       };
-      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: undefined };
+      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: Json };
       "share_medical_record": {
         Args: {
           "p_access_level": string;
@@ -1504,7 +1501,7 @@ export type Database = {
           "p_record_id": string;
           "p_shared_with_id": string;
         };
-        Returns: string;
+        Returns: Json;
       };
       "start_conversation": {
         Args: { "p_kind"?: string; "p_participant_ids": (string)[]; "p_title"?: string };

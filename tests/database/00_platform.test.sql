@@ -169,6 +169,7 @@ select results_eq(
     ]) as f
     union all values
       ('audit_worker', 'private.audit_head()'),
+      ('audit_worker', 'private.list_refusals()'),
       ('audit_worker', 'private.seal_audit(integer,integer)'),
       ('identity_worker', 'private.keep_patient_key(uuid,uuid,text,integer,text)'),
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),

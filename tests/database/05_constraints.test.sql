@@ -69,7 +69,8 @@ select is_empty(
         'file_sha256, requested_by, expires_at, created_at'),
       ('private.retired_addresses', 'reason, retired_at'),
       ('private.sent_messages', 'message_id, message_created_at, digest'),
-      ('private.sign_in_failures', 'failures, window_started_at')
+      ('private.sign_in_failures', 'failures, window_started_at'),
+      ('private.unlisted_refusals', 'actor_id, actor_role, refusals, first_at')
     ) as l (name, columns)
     cross join unnest(string_to_array(l.columns, ', ')) as column_name
     where not exists (

@@ -89,6 +89,7 @@ select set_eq(
     'private.limit_sign_in_attempts(jsonb)',
     'private.list_dead_deliveries(integer,jsonb)',
     'private.list_emergency_accesses(integer,jsonb)',
+    'private.list_refusals()',
     'private.mark_all_notifications_read()',
     'private.mark_notification_read(uuid)',
     'private.matching_patient_ids(uuid[],jsonb)',
@@ -155,7 +156,7 @@ select is_empty(
     from unnest(array[
       'private.access_object(text)',
       'private.access_reason(text,text)',
-      'private.access_summary(text,text,text)',
+      'private.access_summary(text,text,text,integer)',
       'private.audit_leaf(bigint,timestamptz,uuid,text,uuid,text,text,uuid,uuid,text,jsonb,jsonb,'
         || 'inet,text,text,xid8)',
       'private.audit_seal_hash(text)',
@@ -164,6 +165,8 @@ select is_empty(
       'private.lock_messages(text,text[])',
       'private.merkle_parents(bytea)',
       'private.quiet_until(timestamptz,time,time,text)',
+      'private.refuse_care(text,uuid,text,text)',
+      'private.refuse_record(text,uuid)',
       'private.resource_time(jsonb)',
       'private.retire_delivery_addresses(uuid[],text[],timestamptz[])',
       'private.retry_delay_seconds(integer,double precision)',

@@ -332,7 +332,8 @@ $function$;
 CREATE OR REPLACE FUNCTION private.access_summary (
   p_action        text,
   p_resource_type text,
-  p_code          text DEFAULT NULL::text
+  p_code          text    DEFAULT NULL::text,
+  p_unlisted      integer DEFAULT NULL::integer
 )
   RETURNS text
   LANGUAGE sql
@@ -340,6 +341,8 @@ CREATE OR REPLACE FUNCTION private.access_summary (
   SET search_path TO ''
   AS $function$
   select case
+    when p_action = 'refuse_more' then
+      format('Tried to reach your data %s more times and was refused', p_unlisted)
     when p_action like 'refuse\_%' then
       'Tried to ' || case p_action
         when 'refuse_open_chart' then 'open your chart'
@@ -348,6 +351,18 @@ CREATE OR REPLACE FUNCTION private.access_summary (
         when 'refuse_download_file' then 'download a file of a record'
         when 'refuse_import_records' then 'import records for you'
         when 'refuse_export_records' then 'export your records'
+        when 'refuse_review_emergency' then 'review an emergency access to your chart'
+        when 'refuse_object_to_emergency' then 'object to an emergency access to your chart'
+        when 'refuse_share_record' then 'share a record of yours'
+        when 'refuse_revoke_share' then 'end a share of a record of yours'
+        when 'refuse_delete_record' then 'delete a record of yours'
+        when 'refuse_restore_record' then 'restore a record of yours'
+        when 'refuse_upload_file' then 'add a file to a record of yours'
+        when 'refuse_erase_file' then 'erase a file of a record of yours'
+        when 'refuse_request_care' then 'enter into a care relationship with you'
+        when 'refuse_answer_care' then 'answer a care request to you'
+        when 'refuse_set_care_scopes' then 'change what a caregiver may see of you'
+        when 'refuse_end_care' then 'end a care relationship with you'
         else format(
           '%s (%s)', replace(substr(p_action, 8), '_', ' '), private.access_object(p_resource_type)
         )
@@ -355,11 +370,21 @@ CREATE OR REPLACE FUNCTION private.access_summary (
         when 'not_found' then ': had no right to it'
         when 'not_verified' then ': is not a verified clinician'
         when 'mfa_required' then ': had signed in without a second factor'
-        when 'forbidden' then ': you share it for viewing only'
+        when 'forbidden' then case p_action
+          when 'refuse_download_file' then ': you share it for viewing only'
+          else ': may not do this'
+        end
         when 'review_pending' then ': an earlier emergency of theirs has not been reviewed'
         when 'already_in_care' then ': is in your care team, who need no emergency'
+        when 'already_answered' then ': it has been answered'
+        when 'already_ended' then ': it has ended'
+        when 'already_objected' then ': an objection is on record'
+        when 'already_requested' then ': there is one or a request for one already'
+        when 'already_reviewed' then ': it has been reviewed'
+        when 'already_shared' then ': it is shared with them already'
+        when 'already_uploaded' then ': the record has its file already'
         else ''
-      end
+      end || coalesce('; ' || p_unlisted || ' more before it are not listed', '')
     else case p_action
       when 'open_chart' then 'Opened your chart'
       when 'break_glass' then 'Opened your chart in an emergency'
@@ -846,12 +871,12 @@ CREATE OR REPLACE FUNCTION private.conversation_clock (
   p_conversation public.conversations
 )
   RETURNS timestamp WITH time zone
-  LANGUAGE sql
+  LANGUAGE plpgsql
   SET search_path TO ''
   AS $function$
-  select greatest(
-    clock_timestamp(), p_conversation.last_message_at, p_conversation.created_at
-  )
+begin
+  return greatest(clock_timestamp(), p_conversation.last_message_at, p_conversation.created_at);
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.conversation_topic (
@@ -1034,7 +1059,7 @@ CREATE OR REPLACE FUNCTION private.end_care (
   p_id     uuid,
   p_reason text
 )
-  RETURNS void
+  RETURNS jsonb
   LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
@@ -1053,11 +1078,11 @@ begin
     perform 1 from public.care_relationships as r
       where r.id = p_id and v_caller in (r.patient_id, r.member_id);
     if found then
-      raise exception using errcode = 'PT409', message = 'already_ended',
-        detail = 'The relationship is not active';
+      return private.refuse_care(
+        'end_care', p_id, 'already_ended', 'The relationship is not active'
+      );
     end if;
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No relationship with this id';
+    return private.refuse_care('end_care', p_id, 'not_found', 'No relationship with this id');
   end if;
   update public.chart_sessions as c set closed_at = now()
   where c.patient_id = v_ended.patient_id and c.viewer_id = v_ended.member_id
@@ -1073,6 +1098,7 @@ begin
     'care_ended', jsonb_build_object('care_id', p_id)
   )
   where v_ended.starts_at is not null;
+  return null;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -1460,11 +1486,12 @@ CREATE OR REPLACE FUNCTION private.is_attachment (
   p_is_encrypted boolean
 )
   RETURNS boolean
-  LANGUAGE sql
+  LANGUAGE plpgsql
   IMMUTABLE
   SET search_path TO ''
   AS $function$
-  select coalesce(
+begin
+  return coalesce(
     jsonb_typeof(p_metadata) = 'object'
     and case
       when p_kind not in ('image', 'file') then p_metadata = '{}'
@@ -1487,7 +1514,8 @@ CREATE OR REPLACE FUNCTION private.is_attachment (
         and length(p_metadata ->> 'name') between 1 and 200
     ),
     false
-  )
+  );
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.leave_conversation (
@@ -2262,18 +2290,23 @@ CREATE OR REPLACE FUNCTION private.request_care (
   p_kind                 text,
   p_scopes               text[]
 )
-  RETURNS uuid
+  RETURNS jsonb
   LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_permanent_account();
+  v_caller constant uuid := private.require_live_session();
   v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
   v_scopes constant text[] := case
     when p_kind = 'doctor' then '{}'
     else array(select distinct s from unnest(p_scopes) as s order by s)
   end;
+  -- A doctor or caregiver asks the patient; a patient appoints one.
+  v_is_asking constant boolean := v_caller_role = p_kind;
+  v_patient_id constant uuid := case when v_is_asking then p_member_or_patient_id else v_caller end;
+  v_code text;
+  v_details text;
   v_id uuid;
 begin
   if p_kind is null or p_kind not in ('doctor', 'caregiver') then
@@ -2291,33 +2324,30 @@ begin
     order by p.id
     for share;
 
-  if v_caller_role = p_kind then
-    -- A doctor or caregiver asks; the patient will answer.
-    if p_kind = 'doctor' and not private.is_verified_doctor() then
-      raise exception using errcode = 'PT403', message = 'not_verified',
-        detail = 'The clinician is not verified';
-    end if;
+  if not private.is_permanent(v_caller) then
+    v_code := 'forbidden';
+    v_details := 'Anonymous accounts may not do this: add an address first';
+  elsif v_is_asking and p_kind = 'doctor' and not private.is_verified_doctor() then
+    v_code := 'not_verified';
+    v_details := 'The clinician is not verified';
+  elsif v_is_asking then
     perform 1 from public.patients as t
       join public.profiles as p on p.id = t.id
       where t.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id);
     if not found then
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No patient with this id';
+      v_code := 'not_found';
+      v_details := 'No patient with this id';
     end if;
-    insert into public.care_relationships (patient_id, member_id, kind, scopes, requested_by)
-    values (p_member_or_patient_id, v_caller, p_kind, v_scopes, v_caller)
-    returning id into v_id;
   elsif p_kind = 'doctor' and v_caller_role <> 'patient' then
-    raise exception using errcode = 'PT403', message = 'not_verified',
-      detail = 'Only a verified clinician may ask for care as a doctor';
+    v_code := 'not_verified';
+    v_details := 'Only a verified clinician may ask for care as a doctor';
+  elsif private.clinical_caller() is null then
+    v_code := 'mfa_required';
+    v_details := 'Letting somebody see clinical data needs multi-factor sign-in';
+  elsif not exists (select 1 from public.patients as t where t.id = v_caller) then
+    v_code := 'forbidden';
+    v_details := 'The account is no patient''s';
   else
-    -- A patient appoints; asking is consenting, so it is active at once. The member may end it.
-    perform private.require_clinical_caller();
-    perform 1 from public.patients as t where t.id = v_caller;
-    if not found then
-      raise exception using errcode = 'PT403', message = 'forbidden',
-        detail = 'The account is no patient''s';
-    end if;
     perform 1 from public.profiles as p
       left join public.doctors as d on d.id = p.id
       where p.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id)
@@ -2326,30 +2356,44 @@ begin
     if not found then
       -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
       if p_kind = 'doctor' and exists (select 1 from public.doctors as d where d.id = v_caller) then
-        raise exception using errcode = 'PT403', message = 'not_verified',
-          detail = 'The clinician is not verified';
+        v_code := 'not_verified';
+        v_details := 'The clinician is not verified';
+      else
+        v_code := 'not_found';
+        v_details := 'No such doctor or caregiver';
       end if;
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No such doctor or caregiver';
     end if;
-    insert into public.care_relationships (
-      patient_id, member_id, kind, scopes, status, requested_by, starts_at
-    )
-    values (
-      v_caller, p_member_or_patient_id, p_kind, v_scopes, 'active', v_caller, now()
-    )
-    returning id into v_id;
   end if;
+  if v_code is not null then
+    return private.refuse(
+      'request_care', 'care_relationship', null, v_patient_id, v_code, v_details
+    );
+  end if;
+  insert into public.care_relationships (
+    patient_id, member_id, kind, scopes, status, requested_by, starts_at
+  )
+  values (
+    v_patient_id,
+    case when v_is_asking then v_caller else p_member_or_patient_id end,
+    p_kind, v_scopes,
+    -- The patient's asking is consenting, so it is active at once; the member may end it.
+    case when v_is_asking then 'requested' else 'active' end,
+    v_caller,
+    case when not v_is_asking then now() end
+  )
+  returning id into v_id;
   perform private.notify(
     p_member_or_patient_id,
-    case v_caller_role when p_kind then 'care_requested' else 'care_accepted' end,
+    case when v_is_asking then 'care_requested' else 'care_accepted' end,
     jsonb_build_object('care_id', v_id)
   );
-  return v_id;
+  return to_jsonb(v_id);
 exception
   when unique_violation then
-    raise exception using errcode = 'PT409', message = 'already_requested',
-      detail = 'There is an open relationship or request of this kind already';
+    return private.refuse(
+      'request_care', 'care_relationship', null, v_patient_id, 'already_requested',
+      'There is an open relationship or request of this kind already'
+    );
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
@@ -2480,7 +2524,7 @@ CREATE OR REPLACE FUNCTION private.respond_care_request (
   p_accept boolean,
   p_scopes text[]
 )
-  RETURNS void
+  RETURNS jsonb
   LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
@@ -2492,8 +2536,11 @@ begin
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot respond as p_accept must be true or false';
   end if;
-  if p_accept then
-    perform private.require_clinical_caller();
+  if p_accept and private.clinical_caller() is null then
+    return private.refuse_care(
+      'answer_care', p_id, 'mfa_required',
+      'Letting somebody see clinical data needs multi-factor sign-in'
+    );
   end if;
   -- The row lock lets exactly one of several answers through: the others find no request.
   update public.care_relationships as r set
@@ -2509,15 +2556,16 @@ begin
   if not found then
     perform 1 from public.care_relationships as r where r.id = p_id and r.patient_id = v_caller;
     if found then
-      raise exception using errcode = 'PT409', message = 'already_answered',
-        detail = 'The request has been answered or withdrawn';
+      return private.refuse_care(
+        'answer_care', p_id, 'already_answered', 'The request has been answered or withdrawn'
+      );
     end if;
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No request with this id';
+    return private.refuse_care('answer_care', p_id, 'not_found', 'No request with this id');
   end if;
   perform private.notify(r.member_id, 'care_accepted', jsonb_build_object('care_id', p_id))
   from public.care_relationships as r
   where r.id = p_id and p_accept;
+  return null;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -2730,7 +2778,7 @@ CREATE OR REPLACE FUNCTION private.share_medical_record (
   p_access_level   text,
   p_expires_at     timestamp with time zone
 )
-  RETURNS uuid
+  RETURNS jsonb
   LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO ''
@@ -2749,7 +2797,7 @@ begin
       )
     for no key update;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    return private.refuse_record('share_record', p_record_id);
   end if;
   if p_shared_with_id = v_caller then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -2763,7 +2811,10 @@ begin
   perform 1 from public.profiles as p
     where p.id = p_shared_with_id and p.is_active and private.is_permanent(p.id);
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
+    return private.refuse(
+      'share_record', 'medical_record', p_record_id, v_caller, 'not_found',
+      'No account with this id'
+    );
   end if;
   insert into public.medical_record_shares (
     record_id, patient_id, shared_with_id, shared_by_id, access_level, expires_at
@@ -2774,11 +2825,13 @@ begin
     p_shared_with_id, 'record_shared',
     jsonb_build_object('share_id', v_id, 'record_id', p_record_id)
   );
-  return v_id;
+  return to_jsonb(v_id);
 exception
   when exclusion_violation then
-    raise exception using errcode = 'PT409', message = 'already_shared',
-      detail = 'The record is shared with this account already: revoke that share first';
+    return private.refuse(
+      'share_record', 'medical_record', p_record_id, v_caller, 'already_shared',
+      'The record is shared with this account already: revoke that share first'
+    );
   when check_violation or not_null_violation or data_exception then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A share has the level view or download and ends in the future, within a year';
@@ -2959,7 +3012,8 @@ CREATE OR REPLACE FUNCTION private.topic_of (
   LANGUAGE sql
   IMMUTABLE
   AS $function$
-  select 'conversation:' || p_conversation_id || case when p_epoch > 0 then ':' || p_epoch else '' end
+  select 'conversation:' || p_conversation_id::text
+    || case when p_epoch > 0 then ':' || p_epoch::text else '' end
 $function$;
 
 CREATE OR REPLACE FUNCTION private.topic_takes_broadcasts()
