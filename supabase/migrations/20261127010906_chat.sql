@@ -445,12 +445,12 @@ CREATE OR REPLACE FUNCTION private.conversation_clock (
   p_conversation public.conversations
 )
   RETURNS timestamp WITH time zone
-  LANGUAGE sql
+  LANGUAGE plpgsql
   SET search_path TO ''
   AS $function$
-  select greatest(
-    clock_timestamp(), p_conversation.last_message_at, p_conversation.created_at
-  )
+begin
+  return greatest(clock_timestamp(), p_conversation.last_message_at, p_conversation.created_at);
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.conversation_topic (
@@ -836,11 +836,12 @@ CREATE OR REPLACE FUNCTION private.is_attachment (
   p_is_encrypted boolean
 )
   RETURNS boolean
-  LANGUAGE sql
+  LANGUAGE plpgsql
   IMMUTABLE
   SET search_path TO ''
   AS $function$
-  select coalesce(
+begin
+  return coalesce(
     jsonb_typeof(p_metadata) = 'object'
     and case
       when p_kind not in ('image', 'file') then p_metadata = '{}'
@@ -863,7 +864,8 @@ CREATE OR REPLACE FUNCTION private.is_attachment (
         and length(p_metadata ->> 'name') between 1 and 200
     ),
     false
-  )
+  );
+end;
 $function$;
 
 CREATE OR REPLACE FUNCTION private.leave_conversation (
@@ -1614,7 +1616,8 @@ CREATE OR REPLACE FUNCTION private.topic_of (
   LANGUAGE sql
   IMMUTABLE
   AS $function$
-  select 'conversation:' || p_conversation_id || case when p_epoch > 0 then ':' || p_epoch else '' end
+  select 'conversation:' || p_conversation_id::text
+    || case when p_epoch > 0 then ':' || p_epoch::text else '' end
 $function$;
 
 CREATE OR REPLACE FUNCTION private.visible_message (
