@@ -219,7 +219,7 @@ select is_empty(
     end
     having count(*) > 1
   $$,
-  'a table, and of Storage''s a bucket, has one permissive policy for a command and a role'
+  'a table, and a bucket of files, has one permissive policy for a command and a role'
 );
 
 select is_empty(
