@@ -13,10 +13,10 @@ import type { Figures, LoadOptions, Target } from "./realtime_load.ts";
 
 const DATABASE = "bench";
 const SUBSCRIBERS = 500;
-const MESSAGES = 150;
+const MESSAGES = 100;
 const ROUNDS = 7;
 const COMMITS = 200;
-const IDLE = 1000;
+const IDLE = 500;
 
 const [LEAST_RATE, MOST_P95_MS, MOST_IDLE_BYTES] = [0.8, 50, 64 * 1024];
 

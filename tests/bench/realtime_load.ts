@@ -1,5 +1,5 @@
 // The load on a WebSocket server, for Realtime and for the bare server alike: sockets without a library,
-// which count what comes and look at nothing. Run by realtime.ts: with subscribers it measures and says
+// which count frames and look at nothing in them. Run by realtime.ts: with subscribers it measures and says
 // the figures; without it holds idle connections until its input ends.
 
 import postgres from "postgres";
@@ -39,12 +39,41 @@ const WINDOW = 10;
 const PAYLOAD = JSON.stringify({ text: "x".repeat(180) });
 const encoder = new TextEncoder();
 
-/** One connection, which counts the bytes that come. */
+/** Counts the frames of a server in a stream of bytes, wherever the stream is cut. */
+class FrameCounter {
+  /** The beginning of a frame whose length is not known yet. */
+  #head: number[] = [];
+  /** Bytes that are missing of the frame that is being read. */
+  #missing = 0;
+
+  /** Number of frames that `data` completes. */
+  count(data: Uint8Array): number {
+    let frames = 0;
+    for (let at = 0; at < data.length;) {
+      if (this.#missing > 0) {
+        const step = Math.min(this.#missing, data.length - at);
+        at += step;
+        this.#missing -= step;
+        if (this.#missing === 0) frames++;
+        continue;
+      }
+      this.#head.push(data[at++]!);
+      const [, size, high, low] = this.#head;
+      if (size === 127) throw new Error("A frame is longer than any that is sent here");
+      if (size === undefined || (size === 126 && low === undefined)) continue;
+      this.#missing = size === 126 ? high! * 256 + low! : size;
+      this.#head = [];
+    }
+    return frames;
+  }
+}
+
+/** One connection, which counts what comes. */
 class Connection {
   readonly #connection: Deno.TcpConn;
-  received = 0;
-  /** Called whenever something has come. */
-  onReceived = () => {};
+  readonly #frames = new FrameCounter();
+  /** Called with the number of messages that have come, and the bytes that ended them. */
+  onReceived: (count: number, data: Uint8Array) => void = () => {};
 
   private constructor(connection: Deno.TcpConn) {
     this.#connection = connection;
@@ -59,20 +88,27 @@ class Connection {
       `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nconnection: Upgrade\r\n` +
         `upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${key}\r\n\r\n`,
     ));
-    await self.#readUntil("\r\n\r\n");
+    await self.#readHead();
     const join = { config: { private: true, broadcast: { self: false } }, access_token: token };
     await self.send(frame(1, encoder.encode(JSON.stringify(["1", "1", TOPIC, "phx_join", join]))));
-    await self.#readUntil("phx_");
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    self.onReceived = (_, data) => {
+      const reply = new TextDecoder().decode(data);
+      if (reply.includes('"error"')) reject(new Error(`Not joined: ${reply}`));
+      else resolve();
+    };
     self.#count();
+    await promise;
     return self;
   }
 
-  async #readUntil(mark: string): Promise<void> {
+  /** Reads what the server answers to the upgrade; it says nothing more before it is asked. */
+  async #readHead(): Promise<void> {
     const buffer = new Uint8Array(4096);
-    for (let text = ""; !text.includes(mark);) {
-      const length = await readSome(this.#connection, buffer);
+    for (let text = ""; !text.endsWith("\r\n\r\n");) {
+      const length = await this.#connection.read(buffer);
+      if (length === null) throw new Error(`The server has refused a connection: ${text}`);
       text += new TextDecoder().decode(buffer.subarray(0, length));
-      if (text.includes('"error"')) throw new Error(`Not joined: ${text}`);
     }
   }
 
@@ -81,8 +117,9 @@ class Connection {
     for (;;) {
       const length = await this.#connection.read(buffer).catch(() => null);
       if (length === null) return;
-      this.received += length;
-      this.onReceived();
+      const data = buffer.subarray(0, length);
+      const count = this.#frames.count(data);
+      if (count > 0) this.onReceived(count, data);
     }
   }
 
@@ -93,12 +130,6 @@ class Connection {
   close(): void {
     this.#connection.close();
   }
-}
-
-async function readSome(connection: Deno.TcpConn, buffer: Uint8Array): Promise<number> {
-  const length = await connection.read(buffer);
-  if (length === null) throw new Error("The server has closed a connection");
-  return length;
 }
 
 /** A frame of a client's, masked with zeros. */
@@ -119,10 +150,8 @@ function broadcast(): Uint8Array {
 class Audience {
   #subscribers: Connection[] = [];
   #sender!: Connection;
-  /** Bytes of one message on its way to a subscriber. */
-  #size = 0;
+  /** Messages that have come to all of them together. */
   #total = 0;
-  #last = new Map<Connection, number>();
   #wake = () => {};
 
   static async gather(target: Target, count: number): Promise<Audience> {
@@ -130,9 +159,8 @@ class Audience {
     self.#sender = await Connection.open(target);
     for (let i = 0; i < count; i++) {
       const subscriber = await Connection.open(target);
-      subscriber.onReceived = () => {
-        self.#total += subscriber.received - (self.#last.get(subscriber) ?? 0);
-        self.#last.set(subscriber, subscriber.received);
+      subscriber.onReceived = (messages) => {
+        self.#total += messages;
         self.#wake();
       };
       self.#subscribers.push(subscriber);
@@ -140,23 +168,10 @@ class Audience {
     return self;
   }
 
-  /** Waits until every subscriber has had so many bytes since `from`. */
-  async #reached(from: number, bytes: number): Promise<void> {
-    const wanted = from + bytes * this.#subscribers.length;
+  /** Waits until every subscriber has had so many messages since `from`. */
+  async #reached(from: number, messages: number): Promise<void> {
+    const wanted = from + messages * this.#subscribers.length;
     while (this.#total < wanted) await new Promise<void>((resolve) => this.#wake = resolve);
-  }
-
-  /** Learns how long a message is from one that `send` sends: all bytes that come in its wake. */
-  async learn(send: () => Promise<unknown>): Promise<void> {
-    const one = this.#subscribers[0]!;
-    const before = one.received;
-    await send();
-    let seen: number;
-    do {
-      seen = this.#total;
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    } while (this.#total !== seen || one.received === before);
-    this.#size = one.received - before;
   }
 
   /** Sends so many messages; answers deliveries per second. */
@@ -164,19 +179,17 @@ class Audience {
     const data = broadcast();
     const [began, from] = [performance.now(), this.#total];
     for (let sent = 0; sent < messages; sent++) {
-      await this.#reached(from, (sent - WINDOW) * this.#size);
+      await this.#reached(from, sent - WINDOW);
       await this.#sender.send(data);
     }
-    await this.#reached(from, messages * this.#size);
+    await this.#reached(from, messages);
     return messages * this.#subscribers.length / (performance.now() - began) * 1000;
   }
 
-  sendOne = () => this.#sender.send(broadcast());
-
-  /** Milliseconds until every subscriber has what `send` sends. */
+  /** Milliseconds until every subscriber has the one message that `send` sends. */
   async time(send: () => Promise<unknown>): Promise<number> {
     const [began, from] = [performance.now(), this.#total];
-    await Promise.all([send(), this.#reached(from, this.#size)]);
+    await Promise.all([send(), this.#reached(from, 1)]);
     return performance.now() - began;
   }
 }
@@ -187,10 +200,7 @@ async function measure(options: LoadOptions): Promise<Figures> {
     product: await Audience.gather(options.product, options.subscribers),
     plain: await Audience.gather(options.plain, options.subscribers),
   };
-  for (const audience of Object.values(audiences)) {
-    await audience.learn(audience.sendOne);
-    await audience.run(options.messages);
-  }
+  for (const audience of Object.values(audiences)) await audience.run(options.messages);
   for (let i = 0; i < options.rounds; i++) {
     for (const name of i % 2 ? ["product", "plain"] as const : ["plain", "product"] as const) {
       figures[name].push(await audiences[name].run(options.messages));
@@ -198,7 +208,7 @@ async function measure(options: LoadOptions): Promise<Figures> {
   }
   const sql = postgres(options.adminUrl, { max: 1, onnotice: () => {} });
   const send = () => sql`select realtime.send(${PAYLOAD}::text::jsonb, 'e', 'bench', true)`;
-  await audiences.product.learn(send);
+  await audiences.product.time(send);
   for (let i = 0; i < options.commits; i++) {
     figures.commits.push(await audiences.product.time(send));
   }
