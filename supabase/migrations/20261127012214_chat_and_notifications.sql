@@ -68,10 +68,10 @@ ALTER TABLE "private"."sent_messages"
 
 CREATE TABLE "public"."blocks" (
   "id"         uuid                     NOT NULL DEFAULT gen_random_uuid(),
+  "blocker_id" uuid                     NOT NULL DEFAULT auth.uid(),
   "blocked_id" uuid                     NOT NULL,
   "created_at" timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT "blocks_pkey" PRIMARY KEY (id),
-  "blocker_id" uuid                     NOT NULL DEFAULT auth.uid(),
   CONSTRAINT "blocks_one_each" UNIQUE (blocker_id, blocked_id),
   CONSTRAINT "blocks_people_check" CHECK ((blocker_id <> blocked_id))
 );
@@ -235,6 +235,7 @@ REVOKE ALL ON TABLE "public"."notification_deliveries" FROM "anon", "service_rol
 
 CREATE TABLE "public"."notification_preferences" (
   "id"         uuid                     NOT NULL DEFAULT gen_random_uuid(),
+  "user_id"    uuid                     NOT NULL DEFAULT auth.uid(),
   "kind"       text                     NOT NULL,
   "channel"    text                     NOT NULL,
   "enabled"    boolean                  NOT NULL DEFAULT true,
@@ -247,7 +248,6 @@ CREATE TABLE "public"."notification_preferences" (
   CONSTRAINT "notification_preferences_detail_check" CHECK ((detail = ANY (ARRAY['full'::text, 'minimal'::text]))),
   CONSTRAINT "notification_preferences_pkey" PRIMARY KEY (id),
   CONSTRAINT "notification_preferences_quiet_check" CHECK ((((quiet_from IS NULL) = (quiet_to IS NULL)) AND (quiet_from <> quiet_to))),
-  "user_id"    uuid                     NOT NULL DEFAULT auth.uid(),
   CONSTRAINT "notification_preferences_one_each" UNIQUE (user_id, kind, channel)
 );
 
