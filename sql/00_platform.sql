@@ -17,7 +17,8 @@ declare
   v_name text;
 begin
   foreach v_name in array array[
-    'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker', 'keys_worker'
+    'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker', 'keys_worker',
+    'notification_worker'
   ] loop
     if not exists (select 1 from pg_catalog.pg_roles where rolname = v_name) then
       execute format('create role %I nologin noinherit', v_name);

@@ -1,6 +1,7 @@
--- Notifications: what somebody is to know, kept until they read it. A row is written in the
--- transaction of its cause; delivery outside the app comes later and starts from these rows.
--- Needs: 10_identity.sql. Policies: policies/30_notifications.sql.
+-- Notifications: what somebody is to know, kept until they read it. A row, its broadcast in the app
+-- and its deliveries outside are written in the transaction of its cause.
+-- Needs: 10_identity.sql, 30_notification_words.sql; 31_notification_preferences.sql and
+-- 32_notification_deliveries.sql when these run. Policies: policies/30_notifications.sql.
 
 create table public.notifications (
   id uuid primary key default gen_random_uuid(),
@@ -9,6 +10,8 @@ create table public.notifications (
   title text not null,
   body text not null,
   data jsonb not null default '{}',
+  in_app boolean not null default true,
+  collapse_key text,
   read_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -23,79 +26,53 @@ comment on table public.notifications is
   'One thing that one account is told. Personal data; the words carry no health data, so that they '
   'may leave the app, and what it is about is named by ids.';
 comment on column public.notifications.user_id is 'Whom it is for.';
-comment on column public.notifications.kind is 'What it is about; a kind of notification_templates.';
-comment on column public.notifications.title is 'In the language of the account when it was written.';
+comment on column public.notifications.kind is 'What it is about; a kind of notification_kinds.';
+comment on column public.notifications.title is
+  'In the language of the account when it was written.';
 comment on column public.notifications.data is
   'Ids of what it is about, by name, for example {"chart_id": …}; nothing else.';
+comment on column public.notifications.in_app is
+  'False: the account wants this kind outside the app only, and the row is there for its '
+  'deliveries.';
+comment on column public.notifications.collapse_key is
+  'What it is one of, for a kind of which one unread notification is enough, for example the id of '
+  'the conversation; null: it stands for itself.';
 comment on column public.notifications.read_at is 'When it was marked as read; null: unread.';
 
 create index notifications_user_id_idx on public.notifications (user_id, created_at desc, id desc);
 create index notifications_unread_idx
   on public.notifications (user_id, created_at desc, id desc) where read_at is null;
+create unique index notifications_one_unread on public.notifications (user_id, kind, collapse_key)
+  where read_at is null and in_app and collapse_key is not null;
 
 create trigger notifications_set_updated_at
   before update on public.notifications
   for each row execute function private.set_updated_at();
-
--- Words ------------------------------------------------------------------------------------------
-
--- A view of constants: the words travel with the schema, and no data migration can forget them.
-create view private.notification_templates as
-  select t.kind, t.locale, t.title, t.body
-  from (values
-    (
-      'emergency_access', 'en', 'Your chart was opened in an emergency',
-      'A doctor has opened your chart in an emergency and said why. Every look into it is in your '
-        || 'access log, an administrator will review it, and you may object.'
-    ),
-    (
-      'emergency_access', 'hi', 'आपात स्थिति में आपका चार्ट खोला गया',
-      'एक डॉक्टर ने आपात स्थिति में आपका चार्ट खोला है और कारण बताया है। हर पहुँच आपके एक्सेस लॉग में '
-        || 'दर्ज है, एक प्रशासक इसकी समीक्षा करेगा, और आप आपत्ति कर सकते हैं।'
-    ),
-    (
-      'emergency_review_due', 'en', 'An emergency access waits for review',
-      'A doctor has opened a chart in an emergency. Please review whether it was justified.'
-    ),
-    (
-      'emergency_review_due', 'hi', 'एक आपातकालीन पहुँच समीक्षा की प्रतीक्षा में है',
-      'एक डॉक्टर ने आपात स्थिति में एक चार्ट खोला है। कृपया समीक्षा करें कि यह उचित था या नहीं।'
-    ),
-    (
-      'emergency_reviewed', 'en', 'An emergency access was reviewed',
-      'An administrator has reviewed an emergency access that concerns you. The outcome is with it.'
-    ),
-    (
-      'emergency_reviewed', 'hi', 'एक आपातकालीन पहुँच की समीक्षा हुई',
-      'एक प्रशासक ने आपसे जुड़ी एक आपातकालीन पहुँच की समीक्षा की है। परिणाम उसी के साथ है।'
-    ),
-    (
-      'emergency_objection', 'en', 'A patient objects to an emergency access',
-      'A patient has objected to an emergency access to their chart. The objection is with it.'
-    ),
-    (
-      'emergency_objection', 'hi', 'एक मरीज़ ने आपातकालीन पहुँच पर आपत्ति की',
-      'एक मरीज़ ने अपने चार्ट की आपातकालीन पहुँच पर आपत्ति की है। आपत्ति उसी के साथ है।'
-    )
-  ) as t (kind, locale, title, body);
-comment on view private.notification_templates is
-  'The words of every kind of notification by language (BCP 47). Each kind has English; no text says '
-  'anything of somebody''s health, nor a name.';
 
 -- Writing ----------------------------------------------------------------------------------------
 
 create function private.notify(p_user_id uuid, p_kind text, p_data jsonb)
   returns void
   language plpgsql
-  security definer -- nobody may insert into notifications directly
+  security definer -- nobody may insert into notifications or deliveries directly
   set search_path = ''
 as $$
+declare
+  v_kind record;
+  v_wanted text[];
+  v_id uuid;
 begin
-  insert into public.notifications (user_id, kind, title, body, data)
-  select p.id, t.kind, t.title, t.body, p_data
+  select
+    k.kind, k.urgency, k.channels, k.required, p_data ->> k.collapse_key as collapse_key,
+    t.title, t.body, p.timezone,
+    u.email_confirmed_at is not null and u.email <> '' as has_email,
+    u.phone_confirmed_at is not null and u.phone <> '' as has_phone
+  into v_kind
   from public.profiles as p
+  join auth.users as u on u.id = p.id
+  join private.notification_kinds as k on k.kind = p_kind
   join private.notification_templates as t
-    on t.kind = p_kind and t.locale in (p.locale, split_part(p.locale, '-', 1), 'en')
+    on t.kind = k.kind and t.locale in (p.locale, split_part(p.locale, '-', 1), 'en')
   where p.id = p_user_id
   -- hi-IN before hi before en.
   order by t.locale = p.locale desc, t.locale <> 'en' desc
@@ -103,11 +80,67 @@ begin
   if not found then
     raise exception 'Cannot notify: no such account, or no words for the kind %', p_kind;
   end if;
+
+  v_wanted := array(
+    select c.channel
+    from unnest(array['in_app', 'email', 'sms', 'push']) as c (channel)
+    left join public.notification_preferences as f
+      on f.user_id = p_user_id and f.kind = p_kind and f.channel = c.channel
+    where private.channel_is_on(
+      c.channel, f.enabled, v_kind.channels, v_kind.required, v_kind.has_email
+    )
+  );
+  if v_wanted = '{}' then
+    return;
+  end if;
+
+  insert into public.notifications (user_id, kind, title, body, data, in_app, collapse_key)
+  values (
+    p_user_id, p_kind, v_kind.title, v_kind.body, p_data, 'in_app' = any (v_wanted),
+    v_kind.collapse_key
+  )
+  -- One that is unread already says it, and has had its deliveries.
+  on conflict (user_id, kind, collapse_key)
+    where read_at is null and in_app and collapse_key is not null
+    do nothing
+  returning id into v_id;
+  if v_id is null then
+    return;
+  end if;
+
+  if v_wanted && array['email', 'sms', 'push'] then
+    insert into public.notification_deliveries (
+      notification_id, user_id, channel, device_token_id, is_urgent, next_attempt_at
+    )
+    select
+      v_id, p_user_id, a.channel, a.device_token_id, v_kind.urgency <> 'normal',
+      coalesce(
+        case
+          when v_kind.urgency = 'normal'
+            then private.quiet_until(now(), f.quiet_from, f.quiet_to, v_kind.timezone)
+        end,
+        now()
+      )
+    from (
+      select 'email' as channel, null::uuid as device_token_id where v_kind.has_email
+      union all
+      select 'sms', null where v_kind.has_phone
+      union all
+      select 'push', d.id
+      from public.device_tokens as d
+      where d.user_id = p_user_id and d.retired_at is null
+    ) as a
+    left join public.notification_preferences as f
+      on f.user_id = p_user_id and f.kind = p_kind and f.channel = a.channel
+    where a.channel = any (v_wanted);
+  end if;
 end;
 $$;
 comment on function private.notify(uuid, text, jsonb) is
-  'Tells an account something, in its language where there are words in it, else in English. The '
-  'only way in, for definer functions; it fails, and with it the transaction, when it cannot.';
+  'Tells an account something, in its language where there are words in it, else in English: '
+  'writes the notification and one delivery for each channel and address outside the app that '
+  'preferences and kind say. The only way in, for definer functions; it fails, and with it the '
+  'transaction, when it cannot.';
 
 create function private.notify_administrators(p_kind text, p_data jsonb)
   returns void
@@ -125,6 +158,38 @@ revoke execute on function
   private.notify(uuid, text, jsonb), private.notify_administrators(text, jsonb)
 from public, anon, authenticated, service_role;
 
+-- In the app -------------------------------------------------------------------------------------
+
+create function private.broadcast_notification()
+  returns trigger
+  language plpgsql
+  security definer -- whoever causes a notification may not send to the channels of others
+  set search_path = ''
+as $$
+begin
+  perform realtime.send(
+    to_jsonb(new),
+    case tg_op when 'INSERT' then 'notification' else 'notification_read' end,
+    'user:' || new.user_id,
+    true
+  );
+  return null;
+end;
+$$;
+comment on function private.broadcast_notification() is
+  'Trigger: sends a notification to the private channel user:<id> when its transaction commits, as '
+  'event notification, and as notification_read when it is marked as read; the payload is the row.';
+revoke execute on function private.broadcast_notification()
+  from public, anon, authenticated, service_role;
+
+create trigger notifications_broadcast_insert
+  after insert on public.notifications
+  for each row when (new.in_app) execute function private.broadcast_notification();
+create trigger notifications_broadcast_read
+  after update of read_at on public.notifications
+  for each row when (new.in_app and old.read_at is null and new.read_at is not null)
+  execute function private.broadcast_notification();
+
 -- Reading ----------------------------------------------------------------------------------------
 
 create function private.mark_notification_read(p_id uuid)
@@ -137,11 +202,11 @@ declare
   v_caller constant uuid := private.require_live_session();
 begin
   update public.notifications as n set read_at = now()
-  where n.id = p_id and n.user_id = v_caller and n.read_at is null;
+  where n.id = p_id and n.user_id = v_caller and n.in_app and n.read_at is null;
   if found then
     return;
   end if;
-  perform 1 from public.notifications as n where n.id = p_id and n.user_id = v_caller;
+  perform 1 from public.notifications as n where n.id = p_id and n.user_id = v_caller and n.in_app;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No notification with this id';
@@ -161,8 +226,8 @@ as $$
   select private.mark_notification_read(p_id)
 $$;
 comment on function public.mark_notification_read(uuid) is
-  'Marks one of the caller''s notifications as read; one that was read keeps its time. Errors: PT401 '
-  'unauthenticated, PT404 not_found.';
+  'Marks one of the caller''s notifications as read; one that was read keeps its time. Errors: '
+  'PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.mark_notification_read(uuid) from public, anon, service_role;
 grant execute on function public.mark_notification_read(uuid) to authenticated;
 
@@ -177,7 +242,7 @@ declare
   v_count integer;
 begin
   update public.notifications as n set read_at = now()
-  where n.user_id = v_caller and n.read_at is null;
+  where n.user_id = v_caller and n.in_app and n.read_at is null;
   get diagnostics v_count = row_count;
   return v_count;
 end;
@@ -195,7 +260,105 @@ as $$
   select private.mark_all_notifications_read()
 $$;
 comment on function public.mark_all_notifications_read() is
-  'Marks all of the caller''s unread notifications as read and answers how many there were. Errors: '
-  'PT401 unauthenticated.';
+  'Marks all of the caller''s unread notifications as read and answers how many there were. '
+  'Errors: PT401 unauthenticated.';
 revoke execute on function public.mark_all_notifications_read() from public, anon, service_role;
 grant execute on function public.mark_all_notifications_read() to authenticated;
+
+create function public.list_notifications(
+  p_limit integer default 20,
+  p_cursor text default null,
+  p_unread_only boolean default false
+)
+  returns table (
+    id uuid,
+    kind text,
+    title text,
+    body text,
+    data jsonb,
+    read_at timestamptz,
+    created_at timestamptz,
+    unread_count bigint,
+    cursor text
+  )
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_caller constant uuid := private.require_live_session();
+  v_after constant jsonb := private.read_cursor(p_cursor, array['timestamptz', 'uuid']);
+begin
+  perform private.require_page_size(p_limit);
+  return query
+    select
+      n.id, n.kind, n.title, n.body, n.data, n.read_at, n.created_at,
+      (
+        select count(*) from public.notifications as u
+        where u.user_id = v_caller and u.read_at is null
+      ),
+      private.make_cursor(jsonb_build_array(n.created_at, n.id))
+    from public.notifications as n
+    where n.user_id = v_caller
+      and (not coalesce(p_unread_only, false) or n.read_at is null)
+      and (n.created_at, n.id) < (
+        coalesce((v_after ->> 0)::timestamptz, 'infinity'),
+        coalesce((v_after ->> 1)::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      )
+    order by n.created_at desc, n.id desc
+    limit p_limit;
+end;
+$$;
+comment on function public.list_notifications(integer, text, boolean) is
+  'The caller''s notifications, newest first; p_unread_only leaves out those that were read. Each '
+  'row brings the number of all that are unread. p_limit 1 to 100; p_cursor is the cursor of the '
+  'last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+revoke execute on function public.list_notifications(integer, text, boolean)
+  from public, anon, service_role;
+grant execute on function public.list_notifications(integer, text, boolean) to authenticated;
+
+-- Deleting ---------------------------------------------------------------------------------------
+
+create function private.delete_notification(p_id uuid)
+  returns void
+  language plpgsql
+  security definer -- notifications and their deliveries are written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  perform 1 from public.notifications as n
+    where n.id = p_id and n.user_id = v_caller and n.in_app
+    for update;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No notification with this id';
+  end if;
+  -- All of them, in the order in which the worker locks those it finishes.
+  perform 1 from public.notification_deliveries as d
+    where d.notification_id = p_id
+    order by d.id
+    for update;
+  update public.notification_deliveries as d set status = 'suppressed', last_error = 'deleted'
+  where d.notification_id = p_id and d.status = 'pending';
+  delete from public.notifications as n where n.id = p_id;
+end;
+$$;
+comment on function private.delete_notification(uuid) is 'Body of public.delete_notification.';
+revoke execute on function private.delete_notification(uuid) from public, anon, service_role;
+grant execute on function private.delete_notification(uuid) to authenticated;
+
+create function public.delete_notification(p_id uuid)
+  returns void
+  language sql
+  set search_path = ''
+as $$
+  select private.delete_notification(p_id)
+$$;
+comment on function public.delete_notification(uuid) is
+  'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more. '
+  'Errors: PT401 unauthenticated, PT404 not_found.';
+revoke execute on function public.delete_notification(uuid) from public, anon, service_role;
+grant execute on function public.delete_notification(uuid) to authenticated;

@@ -79,7 +79,7 @@ export interface BothSchemas {
 /**
  * Runs `work` on two databases, one from the migrations and one from the declared files. Each has a
  * cluster of its own, so that roles, which all databases of a cluster share, are compared as well.
- * Partitions made for a month are in neither.
+ * Partitions made for a month or a day are in neither.
  */
 export async function withBothSchemas<T>(
   work: (both: BothSchemas) => Promise<T>,
@@ -91,21 +91,21 @@ export async function withBothSchemas<T>(
       createDeclared(declaredPort, "schema", project),
       createMigrated(migratedPort, "schema", project),
     ]);
-    await Promise.all([dropMonthPartitions(declared), dropMonthPartitions(migrated)]);
+    await Promise.all([dropTimePartitions(declared), dropTimePartitions(migrated)]);
     return await work({ migrated, declared });
   });
 }
 
 /**
- * Drops the partitions that are named for a month. Functions make them as time goes by, so they are
+ * Drops the partitions that are named for a month or a day. Functions make them as time goes by, so they are
  * no more part of a migration than rows are.
  */
-async function dropMonthPartitions(database: Database): Promise<void> {
+async function dropTimePartitions(database: Database): Promise<void> {
   await asSuperuser(database, async (sql) => {
     const partitions = await sql<{ name: string }[]>`
       select c.oid::regclass::text as name
       from pg_catalog.pg_class as c
-      where c.relispartition and c.relkind = 'r' and c.relname ~ '_[0-9]{4}_[0-9]{2}$'`;
+      where c.relispartition and c.relkind = 'r' and c.relname ~ '_[0-9]{4}_[0-9]{2}(_[0-9]{2})?$'`;
     for (const { name } of partitions) await sql.unsafe(`drop table ${name}`);
   });
 }

@@ -150,6 +150,36 @@ export type Database = {
         };
         Relationships: [];
       };
+      "blocks": {
+        Row: {
+          "blocked_id": string;
+          "blocker_id": string;
+          "created_at": string;
+          "id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "blocked_id": string;
+          "blocker_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+        };
+        Update: {
+          "blocked_id"?: string;
+          "blocker_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "blocks_blocker_id_fkey";
+            columns: ["blocker_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "care_relationships": {
         Row: {
           "created_at": string;
@@ -295,6 +325,191 @@ export type Database = {
           {
             foreignKeyName: "chart_sessions_viewer_id_fkey";
             columns: ["viewer_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversation_participants": {
+        Row: {
+          "conversation_id": string;
+          "created_at": string;
+          "id": string;
+          "joined_at": string;
+          "joined_seq": number;
+          "last_read_message_id": number | null;
+          "last_read_seq": number;
+          "last_sent_seq": number;
+          "left_at": string | null;
+          "left_seq": number | null;
+          "patient_id": string | null;
+          "role": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "conversation_id": string;
+          "created_at"?: string;
+          "id"?: string;
+          "joined_at"?: string;
+          "joined_seq"?: number;
+          "last_read_message_id"?: number | null;
+          "last_read_seq"?: number;
+          "last_sent_seq"?: number;
+          "left_at"?: string | null;
+          "left_seq"?: number | null;
+          "patient_id"?: string | null;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "conversation_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "joined_at"?: string;
+          "joined_seq"?: number;
+          "last_read_message_id"?: number | null;
+          "last_read_seq"?: number;
+          "last_sent_seq"?: number;
+          "left_at"?: string | null;
+          "left_seq"?: number | null;
+          "patient_id"?: string | null;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversation_participants_conversation_id_fkey";
+            columns: ["conversation_id"];
+            isOneToOne: false;
+            referencedRelation: "conversations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "conversation_participants_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversations": {
+        Row: {
+          "community_id": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "epoch": number;
+          "id": string;
+          "kind": string;
+          "last_message_at": string | null;
+          "last_message_id": number | null;
+          "last_seq": number;
+          "pair": (string)[] | null;
+          "patient_id": string | null;
+          "title": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "community_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "epoch"?: number;
+          "id"?: string;
+          "kind": string;
+          "last_message_at"?: string | null;
+          "last_message_id"?: number | null;
+          "last_seq"?: number;
+          "pair"?: (string)[] | null;
+          "patient_id"?: string | null;
+          "title"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "community_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "epoch"?: number;
+          "id"?: string;
+          "kind"?: string;
+          "last_message_at"?: string | null;
+          "last_message_id"?: number | null;
+          "last_seq"?: number;
+          "pair"?: (string)[] | null;
+          "patient_id"?: string | null;
+          "title"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversations_created_by_fkey";
+            columns: ["created_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "conversations_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "device_tokens": {
+        Row: {
+          "auth": string | null;
+          "created_at": string;
+          "endpoint": string | null;
+          "id": string;
+          "last_seen_at": string;
+          "p256dh": string | null;
+          "platform": string;
+          "retired_at": string | null;
+          "retired_reason": string | null;
+          "token": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "auth"?: string | null;
+          "created_at"?: string;
+          "endpoint"?: string | null;
+          "id"?: string;
+          "last_seen_at"?: string;
+          "p256dh"?: string | null;
+          "platform": string;
+          "retired_at"?: string | null;
+          "retired_reason"?: string | null;
+          "token"?: string | null;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "auth"?: string | null;
+          "created_at"?: string;
+          "endpoint"?: string | null;
+          "id"?: string;
+          "last_seen_at"?: string;
+          "p256dh"?: string | null;
+          "platform"?: string;
+          "retired_at"?: string | null;
+          "retired_reason"?: string | null;
+          "token"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "device_tokens_user_id_fkey";
+            columns: ["user_id"];
             isOneToOne: false;
             referencedRelation: "profiles";
             referencedColumns: ["id"];
@@ -559,12 +774,214 @@ export type Database = {
           },
         ];
       };
+      "messages": {
+        Row: {
+          "attachment_path": string | null;
+          "client_id": string | null;
+          "content": string | null;
+          "conversation_id": string;
+          "created_at": string;
+          "deleted_at": string | null;
+          "edited_at": string | null;
+          "id": number;
+          "is_encrypted": boolean;
+          "kind": string;
+          "metadata": NonNullable<Json>;
+          "reply_to_id": number | null;
+          "sender_id": string | null;
+          "seq": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attachment_path"?: never;
+          "client_id"?: string | null;
+          "content"?: string | null;
+          "conversation_id": string;
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "edited_at"?: string | null;
+          "id"?: never;
+          "is_encrypted"?: boolean;
+          "kind"?: string;
+          "metadata"?: NonNullable<Json>;
+          "reply_to_id"?: number | null;
+          "sender_id"?: string | null;
+          "seq": number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "attachment_path"?: never;
+          "client_id"?: string | null;
+          "content"?: string | null;
+          "conversation_id"?: string;
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "edited_at"?: string | null;
+          "id"?: never;
+          "is_encrypted"?: boolean;
+          "kind"?: string;
+          "metadata"?: NonNullable<Json>;
+          "reply_to_id"?: number | null;
+          "sender_id"?: string | null;
+          "seq"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "messages_conversation_id_fkey";
+            columns: ["conversation_id"];
+            isOneToOne: false;
+            referencedRelation: "conversations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "notification_deliveries": {
+        Row: {
+          "address_sha256": string | null;
+          "attempts": number;
+          "channel": string;
+          "claim_token": string | null;
+          "created_at": string;
+          "delivered_at": string | null;
+          "device_token_id": string | null;
+          "failures": number;
+          "id": string;
+          "is_urgent": boolean;
+          "last_error": string | null;
+          "next_attempt_at": string;
+          "notification_id": string | null;
+          "provider": string | null;
+          "provider_message_id": string | null;
+          "sent_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "address_sha256"?: string | null;
+          "attempts"?: number;
+          "channel": string;
+          "claim_token"?: string | null;
+          "created_at"?: string;
+          "delivered_at"?: string | null;
+          "device_token_id"?: string | null;
+          "failures"?: number;
+          "id"?: string;
+          "is_urgent"?: boolean;
+          "last_error"?: string | null;
+          "next_attempt_at"?: string;
+          "notification_id"?: string | null;
+          "provider"?: string | null;
+          "provider_message_id"?: string | null;
+          "sent_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "address_sha256"?: string | null;
+          "attempts"?: number;
+          "channel"?: string;
+          "claim_token"?: string | null;
+          "created_at"?: string;
+          "delivered_at"?: string | null;
+          "device_token_id"?: string | null;
+          "failures"?: number;
+          "id"?: string;
+          "is_urgent"?: boolean;
+          "last_error"?: string | null;
+          "next_attempt_at"?: string;
+          "notification_id"?: string | null;
+          "provider"?: string | null;
+          "provider_message_id"?: string | null;
+          "sent_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "notification_deliveries_device_token_id_fkey";
+            columns: ["device_token_id"];
+            isOneToOne: false;
+            referencedRelation: "device_tokens";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "notification_deliveries_notification_id_fkey";
+            columns: ["notification_id"];
+            isOneToOne: false;
+            referencedRelation: "notifications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "notification_deliveries_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "notification_preferences": {
+        Row: {
+          "channel": string;
+          "created_at": string;
+          "detail": string;
+          "enabled": boolean;
+          "id": string;
+          "kind": string;
+          "quiet_from": string | null;
+          "quiet_to": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "channel": string;
+          "created_at"?: string;
+          "detail"?: string;
+          "enabled"?: boolean;
+          "id"?: string;
+          "kind": string;
+          "quiet_from"?: string | null;
+          "quiet_to"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "channel"?: string;
+          "created_at"?: string;
+          "detail"?: string;
+          "enabled"?: boolean;
+          "id"?: string;
+          "kind"?: string;
+          "quiet_from"?: string | null;
+          "quiet_to"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "notification_preferences_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "notifications": {
         Row: {
           "body": string;
+          "collapse_key": string | null;
           "created_at": string;
           "data": NonNullable<Json>;
           "id": string;
+          "in_app": boolean;
           "kind": string;
           "read_at": string | null;
           "title": string;
@@ -574,9 +991,11 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "body": string;
+          "collapse_key"?: string | null;
           "created_at"?: string;
           "data"?: NonNullable<Json>;
           "id"?: string;
+          "in_app"?: boolean;
           "kind": string;
           "read_at"?: string | null;
           "title": string;
@@ -585,9 +1004,11 @@ export type Database = {
         };
         Update: {
           "body"?: string;
+          "collapse_key"?: string | null;
           "created_at"?: string;
           "data"?: NonNullable<Json>;
           "id"?: string;
+          "in_app"?: boolean;
           "kind"?: string;
           "read_at"?: string | null;
           "title"?: string;
@@ -785,6 +1206,10 @@ export type Database = {
       };
     };
     Functions: {
+      "add_participant": {
+        Args: { "p_conversation_id": string; "p_role"?: string; "p_user_id": string };
+        Returns: undefined;
+      };
       "audit_proof": {
         Args: { "p_event_id": number };
         Returns: {
@@ -841,9 +1266,65 @@ export type Database = {
       };
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
-      "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
-      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
+      "conversation_topic": { Args: { "p_id": string }; Returns: string };
+      "delete_medical_record": { Args: { "p_id": string }; Returns: Json };
+      "delete_message": {
+        Args: { "p_id": number };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "delete_notification": { Args: { "p_id": string }; Returns: undefined };
+      "edit_message": {
+        Args: { "p_content": string; "p_id": number };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
       "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
+      "leave_conversation": { Args: { "p_id": string }; Returns: undefined };
+      "list_conversations": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "active_at": string;
+          "created_at": string;
+          "cursor": string;
+          "id": string;
+          "kind": string;
+          "last_message": Json;
+          "last_read_message_id": number;
+          "muted_until": string;
+          "patient_id": string;
+          "peer_id": string;
+          "role": string;
+          "title": string;
+          "topic": string;
+          "unread_count": number;
+        }[];
+      };
+      "list_dead_deliveries": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "attempts": number;
+          "channel": string;
+          "created_at": string;
+          "cursor": string;
+          "id": string;
+          "kind": string;
+          "last_error": string;
+          "updated_at": string;
+          "user_id": string;
+        }[];
+      };
       "list_emergency_accesses": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -865,8 +1346,46 @@ export type Database = {
           "viewer_name": string;
         }[];
       };
+      "list_messages": {
+        Args: { "p_conversation_id": string; "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "client_id": string;
+          "content": string;
+          "conversation_id": string;
+          "created_at": string;
+          "cursor": string;
+          "deleted_at": string;
+          "edited_at": string;
+          "id": number;
+          "is_encrypted": boolean;
+          "kind": string;
+          "metadata": Json;
+          "reply_to_id": number;
+          "sender_id": string;
+          "seq": number;
+        }[];
+      };
+      "list_notifications": {
+        Args: { "p_cursor"?: string; "p_limit"?: number; "p_unread_only"?: boolean };
+        Returns: {
+          "body": string;
+          "created_at": string;
+          "cursor": string;
+          "data": Json;
+          "id": string;
+          "kind": string;
+          "read_at": string;
+          "title": string;
+          "unread_count": number;
+        }[];
+      };
       "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: number };
+      "mark_conversation_read": {
+        Args: { "p_id": string; "p_message_id": number };
+        Returns: undefined;
+      };
       "mark_notification_read": { Args: { "p_id": string }; Returns: undefined };
+      "mute_conversation": { Args: { "p_id": string; "p_until": string }; Returns: undefined };
       "my_access_log": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -887,10 +1406,7 @@ export type Database = {
           "summary": string;
         }[];
       };
-      "object_to_emergency_access": {
-        Args: { "p_id": string; "p_note": string };
-        Returns: undefined;
-      };
+      "object_to_emergency_access": { Args: { "p_id": string; "p_note": string }; Returns: Json };
       "open_chart": {
         Args: { "p_patient_id": string; "p_purpose": string };
         Returns: Database["public"]["CompositeTypes"]["opened_chart"];
@@ -911,9 +1427,18 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "register_device_token": {
+        Args: { "p_auth"?: string; "p_p256dh"?: string; "p_platform": string; "p_token": string };
+        Returns: string;
+      };
+      "remove_device_token": { Args: { "p_id": string }; Returns: undefined };
+      "remove_participant": {
+        Args: { "p_conversation_id": string; "p_user_id": string };
+        Returns: undefined;
+      };
       "request_care": {
         Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
-        Returns: string;
+        Returns: Json;
       };
       "request_doctor_verification": {
         Args: { "p_license_number": string; "p_organization"?: string; "p_specialty": string };
@@ -921,18 +1446,19 @@ export type Database = {
       };
       "respond_care_request": {
         Args: { "p_accept": boolean; "p_id": string; "p_scopes"?: (string)[] };
-        Returns: undefined;
+        Returns: Json;
       };
-      "restore_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "restore_medical_record": { Args: { "p_id": string }; Returns: Json };
+      "retry_delivery": { Args: { "p_id": string }; Returns: undefined };
       "review_emergency_access": {
         Args: { "p_id": string; "p_note": string; "p_outcome": string };
-        Returns: undefined;
+        Returns: Json;
       };
       "revoke_account_grant": {
         Args: { "p_grant": string; "p_user_id": string };
         Returns: undefined;
       };
-      "revoke_record_share": { Args: { "p_id": string }; Returns: undefined };
+      "revoke_record_share": { Args: { "p_id": string }; Returns: Json };
       "search_patients": {
         Args: { "p_cursor"?: string; "p_limit"?: number; "p_query"?: string };
         Returns: {
@@ -945,11 +1471,29 @@ export type Database = {
           "last_name": string;
         }[];
       };
+      "send_message": {
+        Args: {
+          "p_client_id": string;
+          "p_content": string;
+          "p_conversation_id": string;
+          "p_is_encrypted"?: boolean;
+          "p_kind"?: string;
+          "p_metadata"?: Json;
+          "p_reply_to_id"?: number;
+        };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "set_account_active": {
         Args: { "p_active": boolean; "p_reason": string; "p_user_id": string };
         Returns: undefined;
       };
-      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: undefined };
+      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: Json };
       "share_medical_record": {
         Args: {
           "p_access_level": string;
@@ -957,7 +1501,17 @@ export type Database = {
           "p_record_id": string;
           "p_shared_with_id": string;
         };
-        Returns: string;
+        Returns: Json;
+      };
+      "start_conversation": {
+        Args: { "p_kind"?: string; "p_participant_ids": (string)[]; "p_title"?: string };
+        Returns: Database["public"]["CompositeTypes"]["started_conversation"];
+        SetofOptions: {
+          from: "*";
+          to: "started_conversation";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "touch_last_active": { Args: Record<PropertyKey, never>; Returns: undefined };
       "verify_audit": {
@@ -1000,6 +1554,21 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
+      "chat_message": {
+        "id": number | null;
+        "conversation_id": string | null;
+        "seq": number | null;
+        "sender_id": string | null;
+        "client_id": string | null;
+        "kind": string | null;
+        "content": string | null;
+        "metadata": Json | null;
+        "is_encrypted": boolean | null;
+        "reply_to_id": number | null;
+        "edited_at": string | null;
+        "deleted_at": string | null;
+        "created_at": string | null;
+      };
       "opened_chart": {
         "id": string | null;
         "expires_at": string | null;
@@ -1025,6 +1594,13 @@ export type Database = {
         "message": string | null;
         "details": string | null;
         "hint": string | null;
+      };
+      "started_conversation": {
+        "id": string | null;
+        "kind": string | null;
+        "title": string | null;
+        "topic": string | null;
+        "created_at": string | null;
       };
     };
   };

@@ -24,10 +24,12 @@ export interface Caller extends RequestContext {
 /** Roles without login, each with the grants of one job; `postgres` may act as them. */
 export type WorkerRole =
   | "records_worker"
+  | "notification_worker"
   | "rate_limit_worker"
   | "identity_worker"
   | "audit_worker"
-  | "keys_worker";
+  | "keys_worker"
+  | "notification_worker";
 
 /** A value that is sent as a parameter. JSON goes as text and is cast in the statement. */
 export type SqlValue = string | number | boolean | null;

@@ -119,6 +119,7 @@ async function platformScripts(): Promise<string[]> {
     getAuthSchemaSql(false),
     await read("./auth.sql"),
     await read("./storage.sql"),
+    await read("./realtime.sql"),
     await read("./rest.sql"),
     await read("./qstash.sql"),
   ];

@@ -6,6 +6,7 @@ import { parse } from "@std/toml";
 import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
 import { derive } from "./gateway.ts";
+import type { Doubles } from "./providers/providers.ts";
 import { QSTASH_BASE } from "./qstash/base.ts";
 import { REDIS_BASE } from "./redis/base.ts";
 
@@ -19,9 +20,14 @@ interface FunctionModule {
 /** Mounts every function of config.toml; a module is imported when its first request comes. */
 export async function mountFunctions(
   context: StackContext,
+  doubles: Doubles,
   { redis = false }: { redis?: boolean } = {},
 ): Promise<Part> {
-  const env = { ...functionEnv(context), ...(redis ? redisEnv(context) : {}) };
+  const env = {
+    ...providers(doubles),
+    ...functionEnv(context),
+    ...(redis ? redisEnv(context) : {}),
+  };
   for (const [name, value] of Object.entries(env)) Deno.env.set(name, value);
   const entrypoints = await readEntrypoints();
   const modules = new Map<string, Promise<FunctionModule>>();
@@ -71,8 +77,14 @@ function redisEnv({ apiUrl, keys }: StackContext): Record<string, string> {
   };
 }
 
+/** Who sends mails, texts and pushes: the doubles, unless the outside names somebody real. */
+function providers({ env }: Pick<Doubles, "env">): Record<string, string> {
+  const isNamed = Object.keys(env).concat("SMTP_URL").some((name) => GIVEN[name]);
+  return isNamed ? {} : env;
+}
+
 /** Public half of the signing key, as a JWK for the key set. */
-export function publicKey({ keys }: StackContext): JsonWebKey & { kid: string } {
+export function publicKey({ keys }: Pick<StackContext, "keys">): JsonWebKey & { kid: string } {
   const { kty, crv, x, y, kid } = keys.signing;
   return { kty, crv, x, y, kid, alg: "ES256", use: "sig", key_ops: ["verify"] };
 }

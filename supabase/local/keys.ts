@@ -3,6 +3,7 @@
 // its own, and the keys by which functions encrypt.
 
 import { join } from "@std/path";
+import { makeProviderKeys, type ProviderKeys } from "./providers/keys.ts";
 
 /** Keys of one stack. */
 export interface LocalKeys {
@@ -26,6 +27,8 @@ export interface LocalKeys {
   queueToken: string;
   /** Token of those who may use Redis. */
   redisToken: string;
+  /** Credentials of the doubles of mail, SMS and push. */
+  providers: ProviderKeys;
 }
 
 /** Reads the keys below `dataDir`, or makes them; those of a kind that is new are added. */
@@ -36,7 +39,12 @@ export async function loadKeys(dataDir: string): Promise<LocalKeys> {
     throw error;
   });
   const known: Partial<LocalKeys> = JSON.parse(text);
-  const keys: LocalKeys = { ...await makeKeys(), ...known };
+  const keys: LocalKeys = {
+    ...await makeKeys(),
+    ...known,
+    // Not made in vain at every start: it takes long.
+    providers: known.providers ?? await makeProviderKeys(),
+  };
   if (!Object.keys(keys).every((name) => name in known)) await saveKeys(dataDir, keys);
   return keys;
 }
@@ -54,7 +62,7 @@ export function newQueueKey(): string {
   return `sig_${random(24)}`;
 }
 
-async function makeKeys(): Promise<LocalKeys> {
+async function makeKeys(): Promise<Omit<LocalKeys, "providers">> {
   return {
     publishable: `sb_publishable_${random(24)}`,
     secret: `sb_secret_${random(24)}`,

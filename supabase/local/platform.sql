@@ -1,7 +1,7 @@
 -- Makes an empty PostgreSQL 17 database look like a hosted Supabase one: roles, schemas, default
 -- privileges, extensions. Run by the superuser `supabase_admin`, once per database; every statement
--- may be repeated. auth.sql and storage.sql, beside this file, follow it. Nothing of the product is
--- here: migrations run afterwards, as the role `postgres`, which is no superuser.
+-- may be repeated. auth.sql, storage.sql and realtime.sql, beside this file, follow it. Nothing of
+-- the product is here: migrations run afterwards, as the role `postgres`, which is no superuser.
 
 -- Roles ------------------------------------------------------------------------------------------
 -- Roles belong to the cluster, so each is made only if another database has not made it before.

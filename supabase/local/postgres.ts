@@ -46,6 +46,7 @@ export async function startCluster(options: ClusterOptions): Promise<void> {
     log_min_messages: "warning",
     log_min_error_statement: "panic",
     log_statement: "none",
+    timezone: "UTC",
     ...options.settings,
   };
   const serverFlags = Object.entries(settings).map(([name, value]) => `-c ${name}='${value}'`);

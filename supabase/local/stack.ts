@@ -25,9 +25,12 @@ import { loadKeys, newQueueKey, saveKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { startDoubles } from "./providers/providers.ts";
 import { QSTASH_BASE } from "./qstash/base.ts";
 import { createQStash } from "./qstash/qstash.ts";
 import { createRedis } from "./redis/redis.ts";
+import { createRealtime } from "./realtime/realtime.ts";
+import { readRealtimeSettings } from "./realtime/settings.ts";
 import { createRest } from "./rest.ts";
 import { createStorage } from "./storage/storage.ts";
 
@@ -81,19 +84,25 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const adminUrl = databaseUrl(dbPort, SUPERUSER);
     const admin = postgres(adminUrl, { max: 20, onnotice: () => {} });
     closers.push(() => admin.end({ timeout: 5 }));
+    const apiUrl = `http://127.0.0.1:${apiPort}`;
+    const keys = await loadKeys(dataDir);
+    const outbox = new Outbox();
+    const doubles = await startDoubles({ outbox, keys: keys.providers, apiUrl, now: Date.now });
+    closers.push(doubles.close);
     const context: StackContext = {
-      apiUrl: `http://127.0.0.1:${apiPort}`,
+      apiUrl,
       dbUrl: databaseUrl(dbPort, "postgres"),
       adminUrl,
       admin,
-      keys: await loadKeys(dataDir),
+      keys,
       dataDir,
-      outbox: new Outbox(),
+      outbox,
       now: Date.now,
     };
     const lite = createLite(context);
     closers.push(() => withinGrace(lite.close()));
-    const { keys } = context;
+    const realtime = await createRealtime(context, readRealtimeSettings(Deno.env.toObject()));
+    closers.push(() => withinGrace(realtime.close()));
     const qstash = await createQStash({
       databaseUrl: adminUrl,
       token: keys.queueToken,
@@ -110,10 +119,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
       storage: createStorage(context),
-      functions: await mountFunctions(context, options),
+      realtime: realtime.part,
+      functions: await mountFunctions(context, doubles, options),
       qstash: qstash.part,
       redis: redis.part,
-    }, { qstash: qstash.control });
+    }, { qstash: qstash.control, providers: doubles.handle });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);
     if (options.schedules) await scheduleProduct(context);
@@ -156,6 +166,10 @@ async function prepareDatabase({ dbPort, seed }: StackOptions): Promise<void> {
   if (fresh || (await pendingMigrations(dbPort, "postgres")).length > 0) {
     await pushMigrations(dbPort, "postgres", seed && fresh);
   }
+  await asAdmin(dbPort, "postgres", async (admin) => {
+    // The template, and a stack that was stopped for days, know of other days.
+    await admin`select _realtime.roll_partitions()`;
+  });
   // Last, so that an interrupted first start is seen as fresh again.
   if (made !== digest) {
     await asAdmin(dbPort, "template1", async (admin) => {

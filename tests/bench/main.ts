@@ -2,11 +2,15 @@
 // ratio to the plain way of doing the same. Builds its own database; takes a few minutes.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { benchChat } from "./chat.ts";
 import { benchExport } from "./export.ts";
 import { benchFields } from "./fields.ts";
 import { benchAudit } from "./audit.ts";
 import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
+import { benchNotifications } from "./notifications.ts";
+import { benchDeliveries } from "./notifications_delivery.ts";
+import { benchRealtime } from "./realtime.ts";
 import { benchRecords } from "./records.ts";
 
 const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResult[]>> = {
@@ -15,6 +19,9 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   records: benchRecords,
   export: benchExport,
   files: benchFiles,
+  chat: benchChat,
+  notifications: async (say) => [...await benchNotifications(say), ...await benchDeliveries(say)],
+  realtime: benchRealtime,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });

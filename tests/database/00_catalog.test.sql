@@ -19,11 +19,11 @@ create temp view our_functions as
   join pg_namespace as n on n.oid = p.pronamespace
   where n.nspname in ('public', 'private');
 
--- On which tables a policy of ours may stand: ours, and Storage's.
+-- On which tables a policy of ours may stand: ours, and those of Storage and Realtime.
 create temp view our_policies as
   select schemaname as schema, tablename as table, policyname as name, permissive = 'PERMISSIVE' as permissive,
     roles, lower(cmd) as command, concat_ws(' ', qual, with_check) as condition, qual, with_check
-  from pg_policies where schemaname in ('public', 'private', 'storage');
+  from pg_policies where schemaname in ('public', 'private', 'storage', 'realtime');
 
 select isnt_empty('select 1 from our_tables', 'there are tables to look at');
 select isnt_empty('select 1 from our_functions', 'there are functions to look at');
@@ -212,10 +212,14 @@ select is_empty(
 
 select is_empty(
   $$
-    select "table", command, roles, array_agg(name) from our_policies
-    where permissive group by 1, 2, 3 having count(*) > 1
+    select schema, "table", command, roles, array_agg(name) from our_policies
+    where permissive
+    group by 1, 2, 3, 4, case
+      when schema = 'storage' then regexp_replace(name, format('_%s_%s$', command, roles[1]), '')
+    end
+    having count(*) > 1
   $$,
-  'a table has one permissive policy for a command and a role'
+  'a table, and a bucket of files, has one permissive policy for a command and a role'
 );
 
 select is_empty(
@@ -223,12 +227,12 @@ select is_empty(
     select "table", name from our_policies
     where name !~ format(
       '^%s_%s_%s%s$',
-      case when schema = 'storage' then '[a-z_]+' else "table" end,
+      case when schema in ('storage', 'realtime') then '[a-z_]+' else "table" end,
       command, roles[1], case when permissive then '' else '_only' end
     )
   $$,
-  'a policy is named <table>_<command>_<role>, a restrictive one with _only after it; on storage '
-    || 'the bucket may stand for the table'
+  'a policy is named <table>_<command>_<role>, a restrictive one with _only after it; what '
+    || 'a bucket or a channel is for may stand for the table of Storage or Realtime'
 );
 
 select is_empty(

@@ -15,7 +15,8 @@ select results_eq(
     cross join unnest(
       array[
         'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-        'identity_worker', 'audit_worker', 'keys_worker', 'supabase_auth_admin', 'supabase_storage_admin', 'authenticator'
+        'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'supabase_auth_admin',
+        'supabase_storage_admin', 'authenticator'
       ]
     ) as r (name)
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -24,6 +25,18 @@ select results_eq(
   $$,
   $$
     select 'authenticated', f collate "C" from unnest(array[
+      'add_participant(uuid,uuid,text)',
+      'conversation_topic(uuid)',
+      'delete_message(bigint)',
+      'edit_message(bigint,text)',
+      'leave_conversation(uuid)',
+      'list_conversations(integer,text)',
+      'list_messages(uuid,integer,text)',
+      'mark_conversation_read(uuid,bigint)',
+      'mute_conversation(uuid,timestamp with time zone)',
+      'remove_participant(uuid,uuid)',
+      'send_message(uuid,text,text,text,jsonb,bigint,boolean)',
+      'start_conversation(uuid[],text,text)',
       'audit_proof(bigint)',
       'audit_search(uuid,uuid,text,text,uuid,text,timestamp with time zone,'
         'timestamp with time zone,integer,text)',
@@ -31,19 +44,25 @@ select results_eq(
       'close_account()',
       'close_chart(uuid)',
       'delete_medical_record(uuid)',
+      'delete_notification(uuid)',
       'end_care(uuid,text)',
       'grant_account(uuid,text)',
+      'list_dead_deliveries(integer,text)',
       'list_emergency_accesses(integer,text)',
+      'list_notifications(integer,text,boolean)',
       'mark_all_notifications_read()',
       'mark_notification_read(uuid)',
       'my_access_log(integer,text)',
       'object_to_emergency_access(uuid,text)',
       'open_chart(uuid,text)',
       'open_medical_record(uuid)',
+      'register_device_token(text,text,text,text)',
+      'remove_device_token(uuid)',
       'request_care(uuid,text,text[])',
       'request_doctor_verification(text,text,text)',
       'respond_care_request(uuid,boolean,text[])',
       'restore_medical_record(uuid)',
+      'retry_delivery(uuid)',
       'review_emergency_access(uuid,text,text)',
       'revoke_account_grant(uuid,text)',
       'revoke_record_share(uuid)',
@@ -56,6 +75,26 @@ select results_eq(
       'verify_doctor(uuid,boolean,text)',
       'who_can_see(uuid)',
       'why_can_see(uuid,uuid)',
+      'private.add_participant(uuid,uuid,text)',
+      'private.attachment_folders()',
+      'private.conversation_topic(uuid)',
+      'private.current_conversation_ids()',
+      'private.delete_message(bigint)',
+      'private.edit_message(bigint,text)',
+      'private.hidden_profile_ids()',
+      'private.is_attachment(text,jsonb,boolean)',
+      'private.leave_conversation(uuid)',
+      'private.list_conversations(integer,timestamp with time zone,uuid)',
+      'private.list_messages(uuid,integer,timestamp with time zone,bigint)',
+      'private.mark_conversation_read(uuid,bigint)',
+      'private.mute_conversation(uuid,timestamp with time zone)',
+      'private.readable_conversation_ids()',
+      'private.remove_participant(uuid,uuid)',
+      'private.send_message(uuid,text,text,text,jsonb,bigint,boolean)',
+      'private.start_conversation(uuid[],text,text)',
+      'private.topic_is_readable()',
+      'private.topic_is_shared()',
+      'private.topic_takes_broadcasts()',
       'private.added_record_ids()',
       'private.audit_proof(bigint)',
       'private.audit_search(uuid,uuid,text,text,uuid,text,timestamp with time zone,'
@@ -70,6 +109,7 @@ select results_eq(
       'private.connected_profile_ids()',
       'private.disclose_patient_fields(uuid[])',
       'private.disclose_record_descriptions(uuid[])',
+      'private.delete_notification(uuid)',
       'private.end_care(uuid,text)',
       'private.erase_record_file(uuid)',
       'private.export_grounds(uuid)',
@@ -84,6 +124,7 @@ select results_eq(
       'private.is_timezone(text)',
       'private.is_verified_doctor()',
       'private.like_escape(text)',
+      'private.list_dead_deliveries(integer,jsonb)',
       'private.list_emergency_accesses(integer,jsonb)',
       'private.make_cursor(jsonb)',
       'private.mark_all_notifications_read()',
@@ -100,12 +141,15 @@ select results_eq(
       'private.read_cursor(text,text[])',
       'private.read_patient_fields(uuid[])',
       'private.read_record_descriptions(uuid[])',
+      'private.register_device_token(text,text,text,text)',
+      'private.remove_device_token(uuid)',
       'private.request_care(uuid,text,text[])',
       'private.request_doctor_verification(text,text,text)',
       'private.require_admin()',
       'private.require_live_session()',
       'private.require_page_size(integer)',
       'private.respond_care_request(uuid,boolean,text[])',
+      'private.retry_delivery(uuid)',
       'private.review_emergency_access(uuid,text,text)',
       'private.revoke_account_grant(uuid,text)',
       'private.revoke_record_share(uuid)',
@@ -125,6 +169,7 @@ select results_eq(
     ]) as f
     union all values
       ('audit_worker', 'private.audit_head()'),
+      ('audit_worker', 'private.list_refusals()'),
       ('audit_worker', 'private.seal_audit(integer,integer)'),
       ('identity_worker', 'private.keep_patient_key(uuid,uuid,text,integer,text)'),
       ('rate_limit_worker', 'private.take_rate_token(text,integer,integer)'),
@@ -137,6 +182,10 @@ select results_eq(
       ('keys_worker', 'private.claim_data_keys(integer,integer,integer)'),
       ('keys_worker', 'private.key_status()'),
       ('keys_worker', 'private.store_rewrapped_keys(text,integer,jsonb)'),
+      ('notification_worker', 'private.claim_deliveries(integer,integer)'),
+      ('notification_worker', 'private.delivery_backlog()'),
+      ('notification_worker', 'private.finish_deliveries(jsonb)'),
+      ('notification_worker', 'private.record_receipt(text,text,text,text,text)'),
       ('supabase_auth_admin', 'private.limit_sign_in_attempts(jsonb)')
     order by 1, 2
   $$,
@@ -150,7 +199,7 @@ select is_empty(
     cross join unnest(
       array[
         'anon', 'pia', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker',
-        'audit_worker', 'keys_worker'
+        'audit_worker', 'keys_worker', 'notification_worker'
       ]
     ) as r (name)
     cross join lateral tests.attempt(r.name, format(
@@ -199,7 +248,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'service_role', 'records_worker', 'rate_limit_worker', 'identity_worker', 'audit_worker', 'keys_worker',
-      'supabase_auth_admin', 'supabase_storage_admin'
+      'notification_worker', 'supabase_auth_admin', 'supabase_storage_admin'
     ]) as r (name)
     cross join unnest(
       array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain']
@@ -221,7 +270,7 @@ select is_empty(
     from pg_class as c
     cross join unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'keys_worker'
+      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker'
     ]) as r (name)
     cross join unnest(array['usage', 'select', 'update']) as verb
     where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
@@ -237,7 +286,8 @@ select results_eq(
       has_schema_privilege(r.name, 'public', 'create')
     from unnest(array[
       'anon', 'authenticated', 'service_role', 'records_worker', 'rate_limit_worker',
-      'identity_worker', 'audit_worker', 'keys_worker', 'supabase_auth_admin', 'supabase_storage_admin'
+      'identity_worker', 'audit_worker', 'keys_worker', 'notification_worker', 'supabase_auth_admin',
+      'supabase_storage_admin'
     ]) as r (name)
   $$,
   $$ values
@@ -249,6 +299,7 @@ select results_eq(
     ('identity_worker',        true,  false, false),
     ('audit_worker',           true,  false, false),
     ('keys_worker',            true,  false, false),
+    ('notification_worker',    true,  false, false),
     ('supabase_auth_admin',    true,  false, false),
     ('supabase_storage_admin', false, false, false)
   $$,
@@ -269,6 +320,7 @@ select results_eq(
     ('audit_worker'::name,      false, false, false, false, false, 'postgres', false),
     ('identity_worker'::name,   false, false, false, false, false, 'postgres', false),
     ('keys_worker'::name,       false, false, false, false, false, 'postgres', false),
+    ('notification_worker'::name, false, false, false, false, false, 'postgres', false),
     ('rate_limit_worker'::name, false, false, false, false, false, 'postgres', false),
     ('records_worker'::name,    false, false, false, false, false, 'postgres', false)
   $$,
@@ -284,7 +336,7 @@ select results_eq(
   $$,
   $$ values
     ('audit_worker', false, true), ('identity_worker', false, true), ('keys_worker', false, true),
-    ('rate_limit_worker', false, true),
+    ('notification_worker', false, true), ('rate_limit_worker', false, true),
     ('records_worker', false, true)
   $$,
   'postgres has a worker''s rights only while it acts as the worker'

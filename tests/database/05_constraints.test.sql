@@ -23,11 +23,18 @@ select is_empty(
       ('public.audit_seals',
         'from_id, to_id, leaf_count, merkle_root, snapshot, is_drained, is_restart, sealed_at, '
         'hash'),
+      ('public.blocks', 'blocker_id, blocked_id, created_at'),
       ('public.care_relationships',
         'patient_id, member_id, kind, scopes, status, requested_by, created_at, updated_at'),
       ('public.chart_sessions',
         'patient_id, viewer_id, purpose, opened_at, expires_at, last_used_at, created_at, '
         'updated_at'),
+      ('public.conversation_participants',
+        'conversation_id, user_id, role, joined_at, joined_seq, last_read_seq, last_sent_seq, '
+        'created_at, updated_at'),
+      ('public.conversations', 'kind, last_seq, epoch, created_at, updated_at'),
+      ('public.messages',
+        'conversation_id, seq, kind, metadata, is_encrypted, created_at, updated_at'),
       ('public.doctors', 'license_number, specialty, created_at, updated_at'),
       ('public.medical_record_contents',
         'patient_id, sensitivity, metadata, created_at, updated_at'),
@@ -36,13 +43,22 @@ select is_empty(
         'created_at, updated_at'),
       ('public.medical_records',
         'patient_id, title, record_type, source, sensitivity, created_at, updated_at'),
-      ('public.notifications', 'user_id, kind, title, body, data, created_at, updated_at'),
+      ('public.device_tokens', 'user_id, platform, last_seen_at, created_at, updated_at'),
+      ('public.notification_deliveries',
+        'user_id, channel, is_urgent, status, attempts, failures, next_attempt_at, created_at, '
+        'updated_at'),
+      ('public.notification_preferences',
+        'user_id, kind, channel, enabled, detail, created_at, updated_at'),
+      ('public.notifications',
+        'user_id, kind, title, body, data, in_app, created_at, updated_at'),
       ('public.patients', 'is_active, created_at, updated_at'),
       ('public.profiles',
         'role, is_public, is_active, is_verified, subscription_tier, locale, timezone, created_at, '
         'updated_at'),
       ('private.audit_seal_leaves', 'event_id, occurred_at, leaf_hash'),
+      ('private.conversation_mutes', 'muted_until'),
       ('private.data_keys', 'purpose, subject_id, key_id, key_version, created_at'),
+      ('private.delivery_receipts', 'provider_message_id, status, received_at'),
       ('private.key_versions', 'first_used_at'),
       ('private.patient_identifiers', 'patient_id, system, value, created_at'),
       ('private.patient_search_keys', 'digest'),
@@ -51,7 +67,10 @@ select is_empty(
       ('private.record_uploads',
         'record_id, patient_id, storage_path, data_key_id, file_name, file_type, file_size, '
         'file_sha256, requested_by, expires_at, created_at'),
-      ('private.sign_in_failures', 'failures, window_started_at')
+      ('private.retired_addresses', 'reason, retired_at'),
+      ('private.sent_messages', 'message_id, message_created_at, digest'),
+      ('private.sign_in_failures', 'failures, window_started_at'),
+      ('private.unlisted_refusals', 'actor_id, actor_role, refusals, first_at')
     ) as l (name, columns)
     cross join unnest(string_to_array(l.columns, ', ')) as column_name
     where not exists (
@@ -70,12 +89,19 @@ select is_empty(
     from (values
       ('public.account_grants', 'granted_by', 'public.profiles', 'set null'),
       ('public.account_grants', 'user_id', 'public.profiles', 'cascade'),
+      ('public.blocks', 'blocker_id', 'public.profiles', 'cascade'),
       ('public.care_relationships', 'member_id', 'public.profiles', 'restrict'),
       ('public.care_relationships', 'patient_id', 'public.patients', 'restrict'),
       ('public.care_relationships', 'requested_by', 'public.profiles', 'restrict'),
       ('public.chart_sessions', 'patient_id', 'public.patients', 'restrict'),
       ('public.chart_sessions', 'reviewed_by', 'public.profiles', 'restrict'),
       ('public.chart_sessions', 'viewer_id', 'public.profiles', 'restrict'),
+      ('public.conversation_participants', 'conversation_id', 'public.conversations', 'restrict'),
+      ('public.conversation_participants', 'user_id', 'public.profiles', 'cascade'),
+      ('public.conversations', 'created_by', 'public.profiles', 'set null'),
+      ('public.conversations', 'patient_id', 'public.patients', 'restrict'),
+      ('public.messages', 'conversation_id', 'public.conversations', 'restrict'),
+      ('public.device_tokens', 'user_id', 'public.profiles', 'cascade'),
       ('public.doctors', 'id', 'public.profiles', 'cascade'),
       ('public.doctors', 'verified_by', 'public.profiles', 'set null'),
       ('public.medical_record_contents', 'data_key_id', 'private.data_keys', 'restrict'),
@@ -87,6 +113,10 @@ select is_empty(
       ('public.medical_record_shares', 'shared_with_id', 'public.profiles', 'restrict'),
       ('public.medical_records', 'created_by', 'public.profiles', 'set null'),
       ('public.medical_records', 'patient_id', 'public.patients', 'restrict'),
+      ('public.notification_deliveries', 'device_token_id', 'public.device_tokens', 'set null'),
+      ('public.notification_deliveries', 'notification_id', 'public.notifications', 'set null'),
+      ('public.notification_deliveries', 'user_id', 'public.profiles', 'cascade'),
+      ('public.notification_preferences', 'user_id', 'public.profiles', 'cascade'),
       ('public.notifications', 'user_id', 'public.profiles', 'cascade'),
       ('public.patients', 'created_by', 'public.profiles', 'set null'),
       ('public.patients', 'id', 'public.profiles', 'cascade'),
@@ -98,6 +128,10 @@ select is_empty(
       ('private.record_openings', 'viewer_id', 'public.profiles', 'cascade'),
       ('private.record_uploads', 'patient_id', 'public.patients', 'restrict'),
       ('private.record_uploads', 'record_id', 'public.medical_records', 'cascade'),
+      ('private.retired_addresses', 'user_id', 'public.profiles', 'cascade'),
+      ('private.conversation_mutes', 'conversation_id', 'public.conversations', 'cascade'),
+      ('private.conversation_mutes', 'user_id', 'public.profiles', 'cascade'),
+      ('private.sent_messages', 'sender_id', 'public.profiles', 'cascade'),
       ('private.sign_in_failures', 'user_id', 'auth.users', 'cascade')
     ) as l (name, column_name, target, when_deleted)
     where not exists (

@@ -26,13 +26,15 @@ select is_empty(
 
 select results_eq(
   $$
-    select relname::text collate "C", relrowsecurity from pg_class
-    where relnamespace = 'storage'::regnamespace and relkind in ('r', 'p')
+    select oid::regclass::text collate "C", relrowsecurity from pg_class
+    where relnamespace in ('storage'::regnamespace, 'realtime'::regnamespace) and relkind in ('r', 'p')
       and has_table_privilege('authenticated', oid, 'select')
     order by 1
   $$,
-  $$ values ('buckets' collate "C", true), ('objects', true) $$,
-  'the tables of Storage, which the platform opens to every role, have row level security'
+  $$
+    values ('realtime.messages' collate "C", true), ('storage.buckets', true), ('storage.objects', true)
+  $$,
+  'the tables of Storage and Realtime, which the platform opens to every role, have row level security'
 );
 
 select * from finish();

@@ -7,7 +7,7 @@ export type Connection = postgres.Sql | postgres.TransactionSql;
 
 /** A table, view, sequence or the like. */
 export interface CatalogRelation {
-  /** With its schema; partitions that are named for a month as `…_*`. */
+  /** With its schema; partitions that are named for a month or a day as `…_*`. */
   name: string;
   /** As SQL writes it, for statements. */
   identifier: string;
@@ -41,7 +41,7 @@ const OURS = `
 export async function readRelations(sql: Connection): Promise<CatalogRelation[]> {
   return await sql.unsafe<CatalogRelation[]>(`
     select n.nspname || '.' || case
-        when o.relispartition then regexp_replace(o.relname, '_[0-9]{4}_[0-9]{2}$', '_*')
+        when o.relispartition then regexp_replace(o.relname, '_[0-9]{4}_[0-9]{2}(_[0-9]{2})?$', '_*')
         else o.relname
       end as name,
       format('%I.%I', n.nspname, o.relname) as identifier,

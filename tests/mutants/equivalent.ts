@@ -19,4 +19,12 @@ export const EQUIVALENT: Equivalent[] = [
     mutant: "view private.notification_templates: security_invoker",
     reason: "It says whose rights reach what the view reads, and the view reads constants only",
   },
+  {
+    mutant: "view private.notification_kinds: security_invoker",
+    reason: "As the one before",
+  },
+  {
+    mutant: "view private.notification_minimal_words: security_invoker",
+    reason: "As the one before",
+  },
 ];

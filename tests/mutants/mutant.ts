@@ -22,7 +22,8 @@ export type Query = <Row extends object>(text: string) => Promise<Row[]>;
  *
  * - `our_schemas`: those in which objects are the product's, and whether the schema itself is;
  * - `our_relations`: its tables, views and sequences, and, of other owners, the tables on which a
- *   policy stands or may stand, because their schema has one (`ours` is false);
+ *   policy stands or may stand, because their schema has one (`ours` is false), without partitions,
+ *   which come and go by the day;
  * - `our_functions`: its functions and procedures;
  * - `api_roles`: the roles that a request may be given; `grantees`: these and every other role to
  *   which the product has granted something.
@@ -81,7 +82,8 @@ const VIEWS = `
       c.relowner, c.relispartition, c.relrowsecurity, c.reloptions, false
     from pg_class as c
     join pg_namespace as n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p') and c.oid not in (select oid from owned_relations)
+    where c.relkind in ('r', 'p') and not c.relispartition
+      and c.oid not in (select oid from owned_relations)
       and c.relnamespace in (
         select d.relnamespace from pg_policy as p join pg_class as d on d.oid = p.polrelid
       );
