@@ -20,7 +20,7 @@ const E2E = "tests/e2e";
  */
 const WAITING = [`${E2E}/revocation.test.ts`];
 
-/** Files that bring the servers they need, and ask nothing of the stack that the others share. */
+/** Files that bring what they need, or a database beside the stack's: they have a stack apart. */
 const ALONE = [
   ...["access_model", "auth_settings", "catalog_rules", "files_shredding", "keys_rotation"],
   ...["mutant_tools", "notifications_crash", "page", "qstash", "qstash_crash", "qstash_product"],
@@ -41,7 +41,7 @@ function everything(): Suite[] {
   return [
     { ...e2e(WAITING), name: "e2e waits", waits: true },
     { name: "e2e", run: (print) => runDenoTests(print, { paths: [E2E], ignore, stack: true }) },
-    { name: "e2e alone", run: (print) => runDenoTests(print, { paths: ALONE }) },
+    { name: "e2e alone", run: (print) => runDenoTests(print, { paths: ALONE, stack: true }) },
     { name: "check", run: runChecks },
     { name: "database", run: runDatabaseTests },
     { name: "matrix", run: runMatrixTests },

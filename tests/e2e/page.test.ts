@@ -48,7 +48,15 @@ Deno.test({
         });
 
         await page.goto(`http://127.0.0.1:${site.apiPort}/_local/`);
+        // A second sign-in is told to the account, by mail as well, when the queue's schedule ticks.
+        const first = await signIn(page, "left", "patient@example.com");
+        await first.getByRole("button", { name: "Sign out" }).click();
         const asha = await signIn(page, "left", "patient@example.com");
+        const tick = "/_local/qstash/schedules/beautiful-life.notifications-deliver/tick";
+        const ticked = await fetch(`http://127.0.0.1:${site.apiPort}${tick}`, { method: "POST" });
+        await ticked.body?.cancel();
+        await page.locator("#outbox li").filter({ hasText: "email to patient@example.com" })
+          .waitFor();
         const ravi = await signIn(page, "right", "relative@example.com");
 
         // Asha starts a group with Ravi; he is told of the first message, and opens it.
