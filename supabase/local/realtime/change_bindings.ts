@@ -184,7 +184,7 @@ async function checkFilter(sql: postgres.Sql, filter: ChangeFilter, type: string
     // null would not look at.
     await sql.unsafe(
       `select ${filterSql(filter, type, "null::text", "$1::text")}, ${
-        isPattern ? filterSql(filter, "text", "''::text", "$1::text") : "true"
+        isPattern ? filterSql(filter, "text", "$1::text", "$1::text") : "true"
       }`,
       [value],
     );

@@ -43,10 +43,11 @@ export class ChangeFeed {
   constructor(url: string, listener: ChangeFeedListener) {
     this.#url = url;
     this.#listener = listener;
+    this.#started.promise.catch(() => {});
     this.#running = this.#run();
   }
 
-  /** Resolves once there is a slot: what is committed from then on is read. */
+  /** Resolves once there is a slot: what is committed from then on is read. Rejects at the end. */
   get started(): Promise<void> {
     return this.#started.promise;
   }
@@ -55,6 +56,7 @@ export class ChangeFeed {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#closed.resolve();
+    this.#started.reject(new Error("The feed is closed"));
     // A slot is not made while anybody's older transaction goes on, which is not waited for.
     const timer = setTimeout(() => this.#pool?.end({ timeout: 0 }), GRACE_MS);
     await this.#running;
@@ -65,10 +67,9 @@ export class ChangeFeed {
     let failures = 0;
     while (!this.#isClosed) {
       const pool = this.#pool = postgres(this.#url, {
-        max: 1,
-        idle_timeout: 0,
-        // A connection that is renewed by its age would take the slot with it.
-        max_lifetime: null,
+        // One connection, which is not renewed by its age: the slot would go with it. When it is lost,
+        // the driver makes another, which then has no slot.
+        ...{ max: 1, idle_timeout: 0, max_lifetime: null },
         onnotice: () => {},
       });
       try {
@@ -85,17 +86,7 @@ export class ChangeFeed {
     }
   }
 
-  async #read(pool: postgres.Sql, onSlot: () => void): Promise<void> {
-    // Reserved, because another connection would not have the slot.
-    const sql = await pool.reserve();
-    try {
-      await this.#follow(sql, onSlot);
-    } finally {
-      sql.release();
-    }
-  }
-
-  async #follow(sql: postgres.Sql, onSlot: () => void): Promise<void> {
+  async #read(sql: postgres.Sql, onSlot: () => void): Promise<void> {
     const slot = `realtime_changes_${crypto.randomUUID().replaceAll("-", "")}`;
     await sql`select pg_create_logical_replication_slot(${slot}, 'pgoutput', true)`;
     const reader = new PgoutputReader();

@@ -44,7 +44,8 @@ export interface ChangeSubscription {
   ids: number[];
   /**
    * Resolves when changes are told; those that are committed before it are not. Rejects with
-   * {@link ChangeError} when one of the bindings cannot work: then none does.
+   * {@link ChangeError} when one of the bindings cannot work: then none does. Neither, when it is
+   * closed before.
    */
   ready: Promise<void>;
   /** Another token: what is told from now on is for this subscriber. */
@@ -93,8 +94,8 @@ class ChangeHub implements Changes {
   readonly #url: string;
   readonly #subscriptions = new Set<Subscription>();
   #feed: ChangeFeed | undefined;
-  /** Feeds that end. */
-  readonly #ending = new Set<Promise<void>>();
+  /** Subscriptions that are checked, and feeds that end. */
+  readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(admin: postgres.Sql, url: string) {
     this.#admin = admin;
@@ -113,15 +114,26 @@ class ChangeHub implements Changes {
       ...{ since: undefined, isClosed: false },
     };
     this.#subscriptions.add(subscription);
-    const ready = this.#open(subscription, bindings, ids);
-    ready.catch(() => this.#close(subscription));
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+    ready.catch(() => {});
+    const opened = this.#open(subscription, bindings, ids).then(
+      () => subscription.isClosed || resolve(),
+      (error) => {
+        if (subscription.isClosed) return;
+        this.#close(subscription);
+        reject(error);
+      },
+    ).finally(() => this.#underWay.delete(opened));
+    this.#underWay.add(opened);
     return {
       ids,
       ready,
       update: (newSubscriber) => {
         subscription.subscriber = newSubscriber;
         // While it opens, opening looks again.
-        if (subscription.since !== undefined) void this.#recheck(subscription);
+        if (subscription.since === undefined) return;
+        const checked = this.#recheck(subscription).finally(() => this.#underWay.delete(checked));
+        this.#underWay.add(checked);
       },
       close: () => this.#close(subscription),
     };
@@ -129,7 +141,7 @@ class ChangeHub implements Changes {
 
   async close(): Promise<void> {
     for (const subscription of this.#subscriptions) this.#close(subscription);
-    await Promise.all(this.#ending);
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
   async #open(subscription: Subscription, bindings: ChangeBinding[], ids: number[]): Promise<void> {
@@ -175,8 +187,8 @@ class ChangeHub implements Changes {
     subscription.isClosed = true;
     this.#subscriptions.delete(subscription);
     if (this.#subscriptions.size > 0 || !this.#feed) return;
-    const ended = this.#feed.close().finally(() => this.#ending.delete(ended));
-    this.#ending.add(ended);
+    const ended = this.#feed.close().finally(() => this.#underWay.delete(ended));
+    this.#underWay.add(ended);
     this.#feed = undefined;
   }
 
@@ -415,7 +427,8 @@ function describeChange(row: Row, hearer: Hearer, json: JsonValues): Record<stri
       const value = values.get(name);
       if (!value || (keyOnly && !isKey)) return [];
       const member = json.of(value);
-      return row.isTooLarge && !isSmall(member) ? [] : [[name, member]];
+      const isLeftOut = member === undefined || (row.isTooLarge && !isSmall(member));
+      return isLeftOut ? [] : [[name, member]];
     }));
   return {
     schema,
