@@ -26,11 +26,10 @@ export interface LoadOptions {
   idle: number;
 }
 
-/** Deliveries per second by round, and milliseconds from a statement to its last delivery. */
-export interface Figures {
+/** Deliveries per second by round. */
+export interface Rates {
   product: number[];
   plain: number[];
-  commits: number[];
 }
 
 const TOPIC = "realtime:bench";
@@ -194,33 +193,34 @@ class Audience {
   }
 }
 
-async function measure(options: LoadOptions): Promise<Figures> {
-  const figures: Figures = { product: [], plain: [], commits: [] };
+/** Says when everybody has joined, then the {@link Rates}, then how long each commit took in ms. */
+async function measure(options: LoadOptions): Promise<void> {
+  const rates: Rates = { product: [], plain: [] };
   const audiences = {
     product: await Audience.gather(options.product, options.subscribers),
     plain: await Audience.gather(options.plain, options.subscribers),
   };
   for (const audience of Object.values(audiences)) await audience.run(options.messages);
+  say("ready");
   for (let i = 0; i < options.rounds; i++) {
     for (const name of i % 2 ? ["product", "plain"] as const : ["plain", "product"] as const) {
-      figures[name].push(await audiences[name].run(options.messages));
+      rates[name].push(await audiences[name].run(options.messages));
     }
   }
+  say(rates);
   const sql = postgres(options.adminUrl, { max: 1, onnotice: () => {} });
   const send = () => sql`select realtime.send(${PAYLOAD}::text::jsonb, 'e', 'bench', true)`;
   await audiences.product.time(send);
-  for (let i = 0; i < options.commits; i++) {
-    figures.commits.push(await audiences.product.time(send));
-  }
+  const commits: number[] = [];
+  for (let i = 0; i < options.commits; i++) commits.push(await audiences.product.time(send));
+  say(commits);
   await sql.end();
-  return figures;
 }
 
 if (import.meta.main) {
   const options: LoadOptions = JSON.parse(Deno.args[0]!);
   if (options.subscribers > 0) {
-    say("ready");
-    say(await measure(options));
+    await measure(options);
   } else {
     const held: Connection[] = [];
     for (let i = 0; i < options.idle; i++) held.push(await Connection.open(options.product));
