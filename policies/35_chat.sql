@@ -6,7 +6,8 @@
 --   storage chat-attachments   authenticated  select  files of messages that the caller may read; one's
 --                                                     own, in the folder of a conversation in which one
 --                                                     takes part
---   storage chat-attachments   authenticated  insert  <conversation>/<uuid>, taking part in it
+--   storage chat-attachments   authenticated  insert  <conversation>/<uuid>, taking part in it, under a
+--                                                     name that no message has
 --   storage chat-attachments   authenticated  delete  one's own, as for select
 -- All of it needs a live session; rows about a patient's care are clinical, and also need what
 -- 26_access.sql says and care that is in force. Everything is written by RPC only.
@@ -96,6 +97,12 @@ create policy chat_attachments_insert_authenticated on storage.objects
     and name ~ '^[0-9a-f-]{36}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     and owner_id = (select auth.uid())::text
     and (storage.foldername(name))[1] = any (array(select private.attachment_folders()))
+    -- The file of a message may be deleted, and nobody puts another in its place.
+    and not exists (
+      select
+      from public.messages as m
+      where m.attachment_path = objects.name
+    )
   );
 
 create policy chat_attachments_delete_authenticated on storage.objects

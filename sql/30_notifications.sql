@@ -32,8 +32,8 @@ comment on column public.notifications.title is
 comment on column public.notifications.data is
   'Ids of what it is about, by name, for example {"chart_id": …}; nothing else.';
 comment on column public.notifications.in_app is
-  'False: the account wants this kind outside the app only, and the row is there for its '
-  'deliveries.';
+  'False: the account wants this kind outside the app only, or has deleted it, and the row is there '
+  'for its deliveries.';
 comment on column public.notifications.collapse_key is
   'What it is one of, for a kind of which one unread notification is enough, for example the id of '
   'the conversation; null: it stands for itself.';
@@ -151,6 +151,8 @@ as $$
   select private.notify(p.id, p_kind, p_data)
   from public.profiles as p
   where p.role = 'admin' and p.is_active
+  -- In one order for all: of a kind of which one unread is enough the writers wait for each other.
+  order by p.id
 $$;
 comment on function private.notify_administrators(text, jsonb) is
   'Tells every active administrator something.';
@@ -341,6 +343,16 @@ begin
     where d.notification_id = p_id
     order by d.id
     for update;
+  -- Whoever has got into an account must not be able to stop what warns its owner: that is out of
+  -- sight, and there until it is sent.
+  update public.notifications as n set in_app = false
+  where n.id = p_id and exists (
+    select from public.notification_deliveries as d
+    where d.notification_id = p_id and d.is_urgent and d.status in ('pending', 'sending')
+  );
+  if found then
+    return;
+  end if;
   update public.notification_deliveries as d set status = 'suppressed', last_error = 'deleted'
   where d.notification_id = p_id and d.status = 'pending';
   delete from public.notifications as n where n.id = p_id;
@@ -358,7 +370,8 @@ as $$
   select private.delete_notification(p_id)
 $$;
 comment on function public.delete_notification(uuid) is
-  'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more. '
+  'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more, '
+  'unless it is about security or an emergency. '
   'Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.delete_notification(uuid) from public, anon, service_role;
 grant execute on function public.delete_notification(uuid) to authenticated;

@@ -142,7 +142,8 @@ as $$
   left join public.notifications as n on n.id = d.notification_id
   -- Of what was to tell an administrator of such a thing nobody is told again.
   where d.id = any (p_ids) and n.kind is distinct from 'delivery_dead'
-  order by d.id
+  -- By what they collapse to, so that two workers do not wait for each other.
+  order by d.channel, d.id
 $$;
 comment on function private.tell_of_dead_deliveries(uuid[]) is
   'Tells administrators of deliveries that were given up; an unread notification a channel is '

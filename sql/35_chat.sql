@@ -49,7 +49,8 @@ comment on column public.conversations.last_seq is
   'id and the order of commits agree, and unread is a difference of two numbers.';
 comment on column public.conversations.epoch is
   'Which topic is the current one: conversation:<id> at first, conversation:<id>:<epoch> after. '
-  'Raised whenever somebody is to hear no more, as a channel that is joined stays joined.';
+  'Raised whenever somebody is to hear no more, as a channel that is joined stays joined, and when '
+  'somebody comes later, as a topic is replayed to whoever joins it.';
 
 create index conversations_patient_id_idx on public.conversations (patient_id);
 create index conversations_created_by_idx on public.conversations (created_by);
@@ -783,6 +784,10 @@ begin
     raise exception using errcode = 'PT409', message = 'conversation_full',
       detail = 'A conversation has at most 256 participants';
   end if;
+  -- Realtime replays what was sent on a topic to whoever may join it, from before they came, too.
+  if v_conversation.last_seq > 0 then
+    perform private.move_conversation(p_conversation_id);
+  end if;
   insert into public.conversation_participants (
     conversation_id, user_id, patient_id, role, joined_at, joined_seq, last_read_seq
   )
@@ -816,7 +821,8 @@ $$;
 comment on function public.add_participant(uuid, uuid, text) is
   'Adds somebody to a group (its owner or an admin; only the owner adds an admin) or to a conversation '
   'about care (the patient, a member of their care team). Their history starts here; who was there '
-  'before reads again what was said then, and nothing of what was said in between. Who may be added '
+  'before reads again what was said then, and nothing of what was said in between; the conversation '
+  'moves to another topic if anything was said, so that no replay tells it. Who may be added '
   'is as for start_conversation. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
   'forbidden, PT404 not_found, PT409 already_participant or conversation_full (256).';
 revoke execute on function public.add_participant(uuid, uuid, text) from public, anon, service_role;

@@ -178,7 +178,25 @@ create function private.follow_message()
   security definer -- tells on the channel, and writes notifications, which nobody does directly
   set search_path = ''
 as $$
+declare
+  v_payload jsonb := to_jsonb(private.as_chat_message(new));
 begin
+  -- An edit must not tell an old message to those who have come since.
+  if tg_op = 'UPDATE' and new.deleted_at is null and exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = new.conversation_id
+      and p.left_at is null
+      and p.joined_seq >= new.seq
+      and not exists (
+        select
+        from public.conversation_participants as b
+        where b.conversation_id = p.conversation_id and b.user_id = p.user_id
+          and b.joined_seq < new.seq and b.left_seq >= new.seq
+      )
+  ) then
+    v_payload := v_payload - array['content', 'metadata'];
+  end if;
   perform private.broadcast(
     new.conversation_id,
     case
@@ -186,7 +204,7 @@ begin
       when new.deleted_at is not null then 'message_deleted'
       else 'message_edited'
     end,
-    to_jsonb(private.as_chat_message(new))
+    v_payload
   );
   if tg_op = 'INSERT' and new.kind <> 'system' then
     perform private.notify(
@@ -212,7 +230,8 @@ end;
 $$;
 comment on function private.follow_message() is
   'Trigger: a message that is written, edited or deleted goes to the channel of its conversation in '
-  'the same transaction, and a new one is notified to the others who have not muted it.';
+  'the same transaction, and a new one is notified to the others who have not muted it. When somebody '
+  'who takes part cannot read it, an edit of it comes without content and metadata.';
 revoke execute on function private.follow_message()
   from public, anon, authenticated, service_role;
 
@@ -568,7 +587,8 @@ as $$
 $$;
 comment on function public.edit_message(bigint, text) is
   'Changes the content of a message of the caller''s within 15 minutes, while they take part. Everybody '
-  'hears the event message_edited. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
+  'hears the event message_edited, which is without content and metadata when somebody takes part who '
+  'came after the message: who may read it reads it from messages. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
   'forbidden (another''s), PT404 not_found, PT409 already_deleted or edit_window_over.';
 revoke execute on function public.edit_message(bigint, text) from public, anon, service_role;
 grant execute on function public.edit_message(bigint, text) to authenticated;
@@ -632,10 +652,15 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No message with this id';
   end if;
+  -- Where the two cannot talk a mark stays where it is: of an account that is locked it does, too.
   update public.conversation_participants as p set
     last_read_message_id = v_message.id,
     last_read_seq = v_message.seq
-  where p.id = v_seat.id and p.left_at is null and p.last_read_seq < v_message.seq;
+  where p.id = v_seat.id and p.left_at is null and p.last_read_seq < v_message.seq
+    and not exists (
+      select from public.conversations as c
+      where c.id = p_id and c.pair is not null and not private.pair_is_open(c.pair)
+    );
   update public.notifications as n set read_at = now()
   where n.user_id = v_seat.user_id and n.kind = 'new_message' and n.collapse_key = p_id::text
     and n.read_at is null;
@@ -656,7 +681,9 @@ as $$
 $$;
 comment on function public.mark_conversation_read(uuid, bigint) is
   'The caller has read a conversation up to a message, and with it the notification of new messages; '
-  'an earlier one than before changes nothing. Everybody hears the event read. Errors: PT401 unauthenticated, PT404 not_found.';
+  'an earlier one than before changes nothing. Everybody hears the event read. In a direct conversation '
+  'whose two cannot talk only the notification is read, so that a block looks like a lock. Errors: '
+  'PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.mark_conversation_read(uuid, bigint)
   from public, anon, service_role;
 grant execute on function public.mark_conversation_read(uuid, bigint) to authenticated;

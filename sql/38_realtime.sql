@@ -3,11 +3,13 @@
 -- realtime.messages.
 --
 -- Topics: user:<account>, which that account alone hears and nobody writes to but the database; and
--- conversation:<id>, or conversation:<id>:<epoch> once somebody has left, been removed, or locked.
+-- conversation:<id>, or conversation:<id>:<epoch> once somebody has left, been removed, or locked, or
+-- has come later.
 -- Who may join is asked once, when a client joins, and not again before its token changes. So whoever
 -- is to hear no more is cut by going elsewhere: the epoch of the conversation is raised, the event
 -- `moved` tells the new topic on the old one, and everything after that is sent on the new topic,
--- which only those who take part can join.
+-- which only those who take part can join. Nor does joining ask since when somebody takes part, and a
+-- topic is replayed to whoever joins it: what was sent before they came stays on the old one.
 
 create function private.topic_of(p_conversation_id uuid, p_epoch integer)
   returns text

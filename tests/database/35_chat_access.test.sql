@@ -1,7 +1,7 @@
 -- Who may do what to the tables and files of chat. Ana, ben and cid are in a group with a message
 -- each and a file of ana's; cid was removed after the first; doc looks after ana.
 begin;
-select plan(205);
+select plan(207);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'eve']) as u;
 select tests.make_user('doc', 'doctor'), tests.make_user('ada', 'admin');
@@ -132,6 +132,12 @@ from (values
   ('ana', 'ana', pg_temp.path('new'), 'elsewhere', 'live', '42501 policy'),
   ('ana', 'ana', pg_temp.path('new'), 'chat-attachments', 'signed out', '42501 policy')
 ) as t (actor, owner, path, bucket, standing, outcome);
+-- A message goes on showing what its sender has sent, or nothing.
+create temp table kept as select * from storage.objects where name = pg_temp.path('photo');
+delete from storage.objects where name = pg_temp.path('photo');
+select is(tests.attempt(actor, pg_temp.upload(actor, pg_temp.path('photo'))), '42501 policy', actor || ' puts another file in the place of one of ana''s messages')
+from unnest(array['ana', 'ben']) as actor;
+insert into storage.objects (id, bucket_id, name, owner_id) select id, bucket_id, name, owner_id from kept;
 select is(tests.attempt(actor, statement), outcome, format('%s: %s', actor, left(statement, 60)))
 from (values
   ('ana', 'delete from storage.objects', '3'), ('ben', 'delete from storage.objects', '1'), ('cid', 'delete from storage.objects', '0'),

@@ -2,7 +2,7 @@
 -- for, and what ends when care ends. A group of ana (owner), ben and cid; a conversation about the
 -- care of ana with doc and carer.
 begin;
-select plan(122);
+select plan(127);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'dan', 'eve', 'bad']) as u;
 select tests.make_user('carer', 'caregiver'), tests.make_user('clerk', 'caregiver');
@@ -97,9 +97,30 @@ select is(tests.attempt('dan', 'select concat_ws(''/'', unread_count, last_messa
   'nothing is unread, and no last message shows');
 select results_eq(
   $$ select topic, payload ->> 'user_id', payload ->> 'role' from realtime.messages where event = 'participant_added' $$,
-  $$ select 'conversation:' || pg_temp.c('group'), tests.id('dan')::text, 'admin' $$, 'the others hear of it'
+  $$ select 'conversation:' || pg_temp.c('group') || ':1', tests.id('dan')::text, 'admin' $$, 'the others hear of it'
+);
+-- Realtime replays a topic to whoever may join it.
+select is_empty(
+  $$ select event from realtime.messages where topic = 'conversation:' || pg_temp.c('group') || ':1' and payload ? 'content' $$,
+  'nothing that was said before is on the topic which he joins'
+);
+select results_eq(
+  $$ select payload ->> 'topic' from realtime.messages where event = 'conversation_joined' and topic = 'user:' || tests.id('dan') $$,
+  $$ select 'conversation:' || pg_temp.c('group') || ':1' $$, 'and that is the one he is told'
+);
+select tests.act_as('ana');
+select public.edit_message((select id from public.messages where content = 'A'), 'A');
+select tests.act_as_owner();
+select results_eq(
+  $$ select (payload ->> 'seq')::bigint, payload ? 'content', payload ? 'metadata' from realtime.messages where event = 'message_edited' $$,
+  $$ values (1::bigint, false, false) $$, 'an edit does not tell him what was said before he came'
 );
 select pg_temp.say('cid', 'group', 'B');
+select tests.act_as('cid');
+select public.edit_message((select id from public.messages where content = 'B'), 'B');
+select tests.act_as_owner();
+select is((select payload ->> 'content' from realtime.messages where event = 'message_edited' and payload ->> 'seq' = '2'), 'B',
+  'and tells him what was said after');
 select is(pg_temp.reads('dan', 'group'), 'B | B', 'what is said from then on is read');
 select is(pg_temp.reads('ben', 'group'), 'A, B | A, B', 'by who was there before, all');
 -- dan, an admin, removes cid, and not ana; ben removes nobody.
@@ -128,13 +149,14 @@ from (values
   ('select left_seq from public.conversation_participants', '2')
 ) as t (statement, outcome);
 select results_eq(
-  $$ select topic, payload ->> 'topic', (payload ->> 'seq')::bigint from realtime.messages where event = 'moved' $$,
-  $$ select 'conversation:' || pg_temp.c('group'), 'conversation:' || pg_temp.c('group') || ':1', 2::bigint $$,
+  $$ select topic, payload ->> 'topic', (payload ->> 'seq')::bigint from realtime.messages where event = 'moved' order by 3 $$,
+  $$ values ('conversation:' || pg_temp.c('group'), 'conversation:' || pg_temp.c('group') || ':1', 1::bigint),
+    ('conversation:' || pg_temp.c('group') || ':1', 'conversation:' || pg_temp.c('group') || ':2', 2) $$,
   'the conversation has moved, which is told where it was'
 );
 select results_eq(
   $$ select event, topic from realtime.messages where event = 'participant_left' or payload ->> 'content' = 'C' order by 1 $$,
-  $$ select e, 'conversation:' || pg_temp.c('group') || ':1' from unnest(array['message', 'participant_left']) as e $$,
+  $$ select e, 'conversation:' || pg_temp.c('group') || ':2' from unnest(array['message', 'participant_left']) as e $$,
   'and all that follows is told where it is'
 );
 select isnt_empty(
@@ -146,12 +168,16 @@ select results_eq(
   $$ select tests.id('dan'), jsonb_build_object('participant_id', tests.id('cid')) $$, 'it is in the trail'
 );
 select is(tests.attempt('ana', 'select topic from public.list_conversations() where kind = ''group'''),
-  'conversation:' || pg_temp.c('group') || ':1', 'the list tells the new topic');
+  'conversation:' || pg_temp.c('group') || ':2', 'the list tells the new topic');
 select is(tests.attempt('ben', format('select public.conversation_topic(%L)', pg_temp.c('group'))),
-  'conversation:' || pg_temp.c('group') || ':1', 'and so does asking');
+  'conversation:' || pg_temp.c('group') || ':2', 'and so does asking');
 select tests.act_as('ana');
 select public.add_participant(pg_temp.c('group'), tests.uid('cid'));
 select tests.act_as_owner();
+select is_empty(
+  $$ select 1 from realtime.messages where payload ->> 'content' = 'C' and topic = private.current_topic(pg_temp.c('group')) $$,
+  'what was said in between is not on the topic that who comes back joins'
+);
 select pg_temp.say('ben', 'group', 'D');
 select is(pg_temp.reads('cid', 'group'), 'A, B, D | A, B, D', 'who comes back reads both stretches, and nothing between');
 select tests.act_as('cid');

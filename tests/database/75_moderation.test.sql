@@ -1,6 +1,6 @@
 -- Blocks: one's own alone, and what they do. Ana and ben are public and talk directly; eve is not.
 begin;
-select plan(47);
+select plan(50);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'eve']) as u;
 select tests.make_user('guest', p_anonymous => true), tests.make_user('ada', 'admin');
@@ -70,6 +70,13 @@ select is(tests.attempt('ben', $$ select display_name from public.public_profile
 select is(tests.attempt('ana', format('select content from public.list_messages(%L)', (select id from c))), 'Hello', 'what was said stays');
 select is(tests.attempt('ana', format('select public.start_conversation(%L, ''group'')', array[tests.id('ben')])), 'PT404 not_found', 'nor does ana bring him into a group');
 select is(tests.attempt('ben', format('select public.start_conversation(%L, ''group'')', array[tests.id('ana')])), 'PT404 not_found', 'nor he her');
+-- A mark that moves would tell that there is somebody who reads.
+select tests.attempt('ben', 'select last_read_seq, last_sent_seq from public.conversation_participants order by user_id') as marks into temp marks;
+select tests.act_as('ana');
+select lives_ok(format('select public.mark_conversation_read(%L, %s)', (select id from c), (select id from public.messages)), 'ana reads on');
+select tests.act_as_owner();
+select is(tests.attempt('ben', 'select last_read_seq, last_sent_seq from public.conversation_participants order by user_id'), (select marks from marks), 'and ben does not see it');
+select is_empty($$ select 1 from public.notifications where user_id = tests.id('ana') and read_at is null $$, 'her bell is quiet');
 select tests.act_as('ana');
 delete from public.blocks where blocked_id = tests.uid('ben');
 select tests.act_as_owner();

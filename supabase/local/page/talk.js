@@ -1,5 +1,5 @@
 // One open conversation: its messages, who is there, who is writing. A conversation's topic changes when
-// somebody leaves or is removed; whoever stays is told where it goes on.
+// somebody leaves, is removed or comes later; whoever stays is told where it goes on.
 
 import { clock, dataOf, make } from "./dom.js";
 
@@ -25,7 +25,11 @@ export function openTalk({ client, userId, names, conversation, parts, guarded, 
     const joined = channel;
     joined
       .on("broadcast", { event: "message" }, ({ payload }) => take(payload))
-      .on("broadcast", { event: "message_edited" }, ({ payload }) => take(payload))
+      // Without content when somebody takes part who came after the message.
+      .on("broadcast", { event: "message_edited" }, ({ payload }) => {
+        if ("content" in payload) take(payload);
+        else load();
+      })
       .on("broadcast", { event: "message_deleted" }, ({ payload }) => take(payload))
       .on("broadcast", { event: "typing" }, ({ payload }) => showTyping(payload.user_id))
       .on("broadcast", { event: "participant_added" }, () => load())
