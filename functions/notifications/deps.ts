@@ -3,6 +3,7 @@
 
 import { type Deps, productionDeps } from "../_shared/deps.ts";
 import type { DeliveryDeps } from "./deliver.ts";
+import { realClock } from "./lane.ts";
 import { openSenders } from "./open_senders.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { resendWebhook, twilioWebhook, type Webhook } from "./webhooks.ts";
@@ -23,10 +24,7 @@ export function productionNotificationsDeps(
 ): NotificationsDeps {
   const deps = productionDeps(variables);
   const settings = readSettings(variables);
-  const clock = {
-    now: deps.now,
-    sleep: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
-  };
+  const clock = realClock(deps.now);
   return {
     ...deps,
     clock,

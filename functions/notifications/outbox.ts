@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import { asWorker, type Caller, type Query, type RequestContext, type Sql } from "../_shared/db.ts";
+import { isStorable } from "../_shared/json.ts";
 import { Backlog } from "./schemas.ts";
 import type { ProviderName, SendOutcome } from "./providers/provider.ts";
 
@@ -75,7 +76,18 @@ export function openOutbox(sql: Sql, context: RequestContext): DeliveryOutbox {
 
 function toRow({ id, claim_token, provider, outcome }: Finished) {
   // What is only for this process stays here: JSON leaves out what is undefined.
-  return { id, claim_token, provider, ...outcome, is_alarm: undefined, is_throttled: undefined };
+  const row = {
+    id,
+    claim_token,
+    provider,
+    ...outcome,
+    is_alarm: undefined,
+    is_throttled: undefined,
+  };
+  if (outcome.outcome !== "sent") return row;
+  // What PostgreSQL cannot store would take down the outcomes of all others, again and again.
+  const message = outcome.provider_message_id;
+  return { ...row, provider_message_id: message && isStorable(message) ? message : null };
 }
 
 /** Keeps a receipt; one that is known already, or of a message that is not ours, does nothing. */

@@ -4,6 +4,7 @@
 import postgres from "postgres";
 import { openDatabase } from "../../functions/_shared/db.ts";
 import { deliverDue } from "../../functions/notifications/deliver.ts";
+import { realClock } from "../../functions/notifications/lane.ts";
 import { openSenders } from "../../functions/notifications/open_senders.ts";
 import { readSettings } from "../../functions/notifications/settings.ts";
 import { asAdmin } from "../../supabase/local/database.ts";
@@ -52,10 +53,7 @@ export async function benchDeliveries(say: (line: string) => void): Promise<Benc
       },
     );
     const url = `http://127.0.0.1:${server.addr.port}`;
-    const clock = {
-      now: Date.now,
-      sleep: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
-    };
+    const clock = realClock(Date.now);
     const settings = readSettings({
       EMAIL_FROM: "care@bench.test",
       RESEND_API_KEY: "re_bench",

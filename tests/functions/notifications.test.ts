@@ -56,7 +56,7 @@ function build(
   } as Record<string, ReturnType<typeof resendWebhook> | null>,
 ): Subject {
   const deps = fakeDeps({ ...answers, ...ANSWERS, ...answers }, changes);
-  const clock = { now: deps.now, sleep: () => Promise.resolve() };
+  const clock = { now: deps.now, sleep: () => Promise.resolve(), alarm: () => () => {} };
   const senders = { email: null, sms: null, fcm: null, webpush: null };
   return { app: createApp({ ...deps, clock, senders, webhooks }), deps };
 }

@@ -19,10 +19,11 @@ const FAST: Limits = { concurrency: 4, per_second: 1_000_000 };
 interface Due {
   channel?: string;
   address?: object;
+  urgency?: string;
 }
 
 /** One row as `private.claim_deliveries` gives it. */
-function row(number: number, { channel = "email", address }: Due = {}) {
+function row(number: number, { channel = "email", address, urgency = "normal" }: Due = {}) {
   return {
     id: `delivery-${number}`,
     claim_token: `token-${number}`,
@@ -30,7 +31,7 @@ function row(number: number, { channel = "email", address }: Due = {}) {
     channel,
     attempts: 1,
     kind: "care_requested",
-    urgency: "normal",
+    urgency,
     title: "Words of the title",
     body: "Words of the body",
     address: address ?? { email: `person-${number}@example.org` },
@@ -57,11 +58,23 @@ function lab({ due, send, limits = FAST, onFinish, isStale = () => false }: LabO
   const clock = {
     ms: NOW_MS,
     slept: [] as number[],
+    alarms: new Map<() => void, number>(),
     now: () => clock.ms,
     sleep(ms: number) {
       clock.slept.push(ms);
-      clock.ms += ms;
+      clock.pass(ms);
       return Promise.resolve();
+    },
+    alarm(ms: number, ring: () => void) {
+      clock.alarms.set(ring, clock.ms + ms);
+      return () => void clock.alarms.delete(ring);
+    },
+    /** Lets time pass, and rings what is due by then. */
+    pass(ms: number) {
+      clock.ms += ms;
+      for (const [ring, at] of clock.alarms) {
+        if (at <= clock.ms && clock.alarms.delete(ring)) ring();
+      }
     },
   };
   const deps = fakeDeps({
@@ -385,3 +398,93 @@ Deno.test("deliverDue counts what another run has by now as stale", async () => 
   const report = await subject.run();
   assertEquals([report.sent, report.stale], [4, 1]);
 });
+
+Deno.test("deliverDue does not let a provider that answers slowly hold what others carry", async () => {
+  const answers: PromiseWithResolvers<SendOutcome>[] = [];
+  const subject: ReturnType<typeof lab> = lab({
+    due: rows(8),
+    limits: { concurrency: 2, per_second: 1_000 },
+    send() {
+      const answer = Promise.withResolvers<SendOutcome>();
+      answers.push(answer);
+      return answer.promise;
+    },
+  });
+  const run = subject.run();
+  while (answers.length < 2 || subject.clock.alarms.size < 6) await settle();
+  subject.waiting.push(row(9, { channel: "sms", address: { phone: "+919876543210" } }));
+  subject.clock.pass(5_000);
+  for (let i = 0; i < 50; i++) await settle();
+  const [text] = subject.finished.filter(({ id }) => id === "delivery-9");
+  const away = subject.finished.filter(({ outcome }) => outcome === "deferred");
+  // The two that are under way end before anything is asserted, so that a failure does not hang.
+  for (let i = 0; i < 8; i++) {
+    for (const answer of answers) answer.resolve({ outcome: "sent", provider_message_id: null });
+    await settle();
+  }
+  await run;
+  assertEquals(text?.outcome, "suppressed", "the text has waited for mails");
+  assertEquals([away.length, away[0]?.error_code], [6, "provider_busy"]);
+});
+
+Deno.test("a lane gives places to emergencies first, then to what is about security", async () => {
+  const { clock } = lab({ due: [] });
+  const lane = new Lane({ concurrency: 1, per_second: 1_000_000 }, clock);
+  const order: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  const send = (name: string) => async (): Promise<SendOutcome> => {
+    await gate.promise;
+    order.push(name);
+    return { outcome: "sent", provider_message_id: null };
+  };
+  const running = (["normal", "normal", "security", "emergency", "security"] as const)
+    .map((urgency, i) => lane.run(send(`${urgency} ${i}`), Infinity, urgency));
+  gate.resolve();
+  await Promise.all(running);
+  assertEquals(
+    order,
+    ["normal 0", "emergency 3", "security 2", "security 4", "normal 1"],
+  );
+});
+
+Deno.test("a lane that is full of others' messages still takes an emergency, and keeps none behind them", async () => {
+  const { clock } = lab({ due: [] });
+  const still = { ...clock, now: () => clock.ms, sleep: () => Promise.resolve() };
+  const lane = new Lane({ concurrency: 100, per_second: 2 }, still);
+  const work = () => Promise.resolve<SendOutcome>({ outcome: "sent", provider_message_id: null });
+  const crowd = await Promise.all(
+    Array.from({ length: 1_000 }, () => lane.run(work, Infinity)),
+  );
+  assert(crowd.some(({ outcome }) => outcome === "deferred"));
+  assertEquals((await lane.run(work, Infinity, "emergency")).outcome, "sent");
+  // While the provider wants a pause it is sent away for that long, and not until the others had their turn.
+  const pause: SendOutcome = {
+    outcome: "retry",
+    error_code: "http_429",
+    is_throttled: true,
+    retry_after_seconds: 30,
+  };
+  await lane.run(() => Promise.resolve(pause), Infinity, "emergency");
+  const away = await lane.run(work, Infinity, "emergency");
+  assert(away.outcome === "deferred" && away.retry_after_seconds <= 32, JSON.stringify(away));
+});
+
+Deno.test("deliverDue writes down all outcomes, though one message's id is no text that can be kept", async () => {
+  for (const id of ["a\u0000b", "\ud800"]) {
+    const subject = lab({
+      due: rows(2),
+      send: (message) => ({
+        outcome: "sent",
+        provider_message_id: message.idempotency_key === "delivery-1" ? id : "good",
+      }),
+    });
+    assertEquals((await subject.run()).sent, 2);
+    assertEquals(
+      subject.finished.map(({ provider_message_id }) => provider_message_id),
+      [null, "good"],
+    );
+  }
+});
+
+/** Lets everything go on that waits for nothing but its turn. */
+const settle = () => new Promise<void>((resolve) => setTimeout(resolve, 0));

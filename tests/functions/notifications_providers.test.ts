@@ -366,6 +366,38 @@ Deno.test("smtp writes no headers that come from words", async () => {
   }
 });
 
+Deno.test("smtp gives a server that never comes to an end up, and does without its connection", async () => {
+  let connections = 0;
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    for await (const connection of listener) {
+      connections++;
+      (async () => {
+        // A greeting of many lines, each soon enough after the one before.
+        const line = new TextEncoder().encode("220-wait\r\n");
+        for (;;) {
+          await connection.write(line);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      })().catch(() => connection.close());
+    }
+  })();
+  const provider = createSmtp({
+    url: `smtp://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`,
+    from: "care@us.example",
+    limits: { concurrency: 1, per_second: 100 },
+    timeoutMs: 60_000,
+    totalMs: 300,
+  });
+  for (const tries of [1, 2]) {
+    const outcome = await provider.send(message({ email: "asha@example.org" }));
+    assertEquals([plain(outcome), connections], [later("timeout"), tries]);
+  }
+  await provider.close();
+  listener.close();
+  await serving;
+});
+
 // Twilio --------------------------------------------------------------------------------------------
 
 Deno.test("twilio sends a text that ends with a reference, and asks for receipts", async () => {
@@ -519,6 +551,19 @@ Deno.test("fcm asks for another token when one is refused", async () => {
   const { send, asked } = fcm([GRANTED], refused, { status: 200, json: { name: "m" } });
   assertEquals(plain(await send()), alarm("UNAUTHENTICATED"));
   assertEquals(await send(), sent("m") as never);
+  assertEquals(asked.length, 2);
+});
+
+Deno.test("fcm uses a token that was just granted, however soon it ends", async () => {
+  const short = { access_token: "ya29.short", expires_in: 0, token_type: "Bearer" };
+  const { send, asked } = fcm([{ status: 200, json: short }], {
+    status: 200,
+    json: { name: "projects/project-1/messages/1" },
+  });
+  const outcomes = await Promise.all([send(), send()]);
+  assertEquals(outcomes.map(({ outcome }) => outcome), ["sent", "sent"]);
+  assertEquals(asked.length, 1);
+  await send();
   assertEquals(asked.length, 2);
 });
 

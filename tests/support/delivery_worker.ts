@@ -4,14 +4,12 @@
 
 import { openDatabase } from "../../functions/_shared/db.ts";
 import { deliverDue } from "../../functions/notifications/deliver.ts";
+import { realClock } from "../../functions/notifications/lane.ts";
 import { openSenders } from "../../functions/notifications/open_senders.ts";
 import { readSettings } from "../../functions/notifications/settings.ts";
 
 const variables = Deno.env.toObject();
-const clock = {
-  now: Date.now,
-  sleep: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
-};
+const clock = realClock(Date.now);
 const deps = {
   sql: openDatabase(variables.SUPABASE_DB_URL ?? ""),
   log: () => {},

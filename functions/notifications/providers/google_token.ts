@@ -60,13 +60,16 @@ export function createTokenSource(
   };
   return {
     async get() {
-      // Messages that are sent at a time wait for one answer.
-      const before = held ??= ask();
-      const found = await before;
-      const isGood = "token" in found && found.ends_at > now();
-      if (isGood) return found;
-      if (held === before) held = undefined;
-      return "token" in found ? await this.get() : found;
+      let asked = held;
+      let found = await asked;
+      if (!found || ("token" in found && found.ends_at <= now())) {
+        // Messages that are sent at a time wait for one answer. What was just granted is used, however
+        // short it lasts: asking again would have no end.
+        asked = held = !held || held === asked ? ask() : held;
+        found = await asked;
+      }
+      if (!("token" in found) && held === asked) held = undefined;
+      return found;
     },
     forget() {
       held = undefined;

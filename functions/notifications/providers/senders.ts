@@ -56,7 +56,8 @@ export async function sendBy(
   const through = async <Address>(sender: Sender<Address>, address: Address): Promise<Sent> => {
     if (!sender) return unasked({ outcome: "suppressed", error_code: "not_configured" });
     const { provider, lane } = sender;
-    const outcome = await lane.run(() => provider.send({ ...message, address }), deadline);
+    const send = () => provider.send({ ...message, address });
+    const outcome = await lane.run(send, deadline, message.urgency);
     return { outcome, provider: provider.name };
   };
   const bad = unasked({

@@ -19,6 +19,8 @@ export interface SmtpOptions {
   from: string;
   limits: Limits;
   timeoutMs?: number;
+  /** For a mail from first to last: a server that says a little now and then has no other end. */
+  totalMs?: number;
 }
 
 /** What nodemailer's errors carry. */
@@ -35,7 +37,9 @@ export interface SmtpProvider extends Provider<EmailAddress> {
   close(): Promise<void>;
 }
 
-export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOptions): SmtpProvider {
+export function createSmtp(
+  { url, from, limits, timeoutMs = 10_000, totalMs = 30_000 }: SmtpOptions,
+): SmtpProvider {
   // Loaded with the first mail: most calls of the function send none by this way.
   let opening: ReturnType<typeof open> | undefined;
   const open = async () => {
@@ -62,7 +66,7 @@ export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOption
       const messageId = `<${idempotency_key.replace(/[^\w.-]/g, "_")}@${domain}>`;
       try {
         const transport = await (opening ??= open());
-        await transport.sendMail({
+        const sending = transport.sendMail({
           from,
           to: { name: "", address: address.email },
           subject: title,
@@ -70,6 +74,12 @@ export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOption
           messageId,
           headers: { "Auto-Submitted": "auto-generated" },
         });
+        if (await isOver(sending, totalMs)) {
+          // Its connection may never be free again: the next mails get new ones.
+          opening = undefined;
+          transport.close();
+          return retryLater("timeout");
+        }
         return { outcome: "sent", provider_message_id: messageId };
       } catch (thrown) {
         return toOutcome(thrown as SmtpError);
@@ -77,6 +87,14 @@ export function createSmtp({ url, from, limits, timeoutMs = 10_000 }: SmtpOption
     },
     close: async () => (await opening)?.close(),
   };
+}
+
+/** Whether `ms` were over before `sending` ended; rejects as `sending` does. */
+async function isOver(sending: Promise<unknown>, ms: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, ms, true);
+  return await Promise.race([sending.then(() => false), promise])
+    .finally(() => clearTimeout(timer));
 }
 
 function toOutcome({ code, responseCode, command }: SmtpError): SendOutcome {
