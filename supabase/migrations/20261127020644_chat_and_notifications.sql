@@ -465,6 +465,10 @@ begin
     raise exception using errcode = 'PT409', message = 'conversation_full',
       detail = 'A conversation has at most 256 participants';
   end if;
+  -- Realtime replays what was sent on a topic to whoever may join it, from before they came, too.
+  if v_conversation.last_seq > 0 then
+    perform private.move_conversation(p_conversation_id);
+  end if;
   insert into public.conversation_participants (
     conversation_id, user_id, patient_id, role, joined_at, joined_seq, last_read_seq
   )
@@ -973,6 +977,16 @@ begin
     where d.notification_id = p_id
     order by d.id
     for update;
+  -- Whoever has got into an account must not be able to stop what warns its owner: that is out of
+  -- sight, and there until it is sent.
+  update public.notifications as n set in_app = false
+  where n.id = p_id and exists (
+    select from public.notification_deliveries as d
+    where d.notification_id = p_id and d.is_urgent and d.status in ('pending', 'sending')
+  );
+  if found then
+    return;
+  end if;
   update public.notification_deliveries as d set status = 'suppressed', last_error = 'deleted'
   where d.notification_id = p_id and d.status = 'pending';
   delete from public.notifications as n where n.id = p_id;
@@ -1404,7 +1418,25 @@ CREATE OR REPLACE FUNCTION private.follow_message()
   SECURITY DEFINER
   SET search_path TO ''
   AS $function$
+declare
+  v_payload jsonb := to_jsonb(private.as_chat_message(new));
 begin
+  -- An edit must not tell an old message to those who have come since.
+  if tg_op = 'UPDATE' and new.deleted_at is null and exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = new.conversation_id
+      and p.left_at is null
+      and p.joined_seq >= new.seq
+      and not exists (
+        select
+        from public.conversation_participants as b
+        where b.conversation_id = p.conversation_id and b.user_id = p.user_id
+          and b.joined_seq < new.seq and b.left_seq >= new.seq
+      )
+  ) then
+    v_payload := v_payload - array['content', 'metadata'];
+  end if;
   perform private.broadcast(
     new.conversation_id,
     case
@@ -1412,7 +1444,7 @@ begin
       when new.deleted_at is not null then 'message_deleted'
       else 'message_edited'
     end,
-    to_jsonb(private.as_chat_message(new))
+    v_payload
   );
   if tg_op = 'INSERT' and new.kind <> 'system' then
     perform private.notify(
@@ -1768,10 +1800,15 @@ begin
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No message with this id';
   end if;
+  -- Where the two cannot talk a mark stays where it is: of an account that is locked it does, too.
   update public.conversation_participants as p set
     last_read_message_id = v_message.id,
     last_read_seq = v_message.seq
-  where p.id = v_seat.id and p.left_at is null and p.last_read_seq < v_message.seq;
+  where p.id = v_seat.id and p.left_at is null and p.last_read_seq < v_message.seq
+    and not exists (
+      select from public.conversations as c
+      where c.id = p_id and c.pair is not null and not private.pair_is_open(c.pair)
+    );
   update public.notifications as n set read_at = now()
   where n.user_id = v_seat.user_id and n.kind = 'new_message' and n.collapse_key = p_id::text
     and n.read_at is null;
@@ -1958,6 +1995,22 @@ begin
     where a.channel = any (v_wanted);
   end if;
 end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.notify_administrators (
+  p_kind text,
+  p_data jsonb
+)
+  RETURNS void
+  LANGUAGE sql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+  select private.notify(p.id, p_kind, p_data)
+  from public.profiles as p
+  where p.role = 'admin' and p.is_active
+  -- In one order for all: of a kind of which one unread is enough the writers wait for each other.
+  order by p.id
 $function$;
 
 CREATE OR REPLACE FUNCTION private.notify_factor_change()
@@ -2934,7 +2987,8 @@ CREATE OR REPLACE FUNCTION private.tell_of_dead_deliveries (
   left join public.notifications as n on n.id = d.notification_id
   -- Of what was to tell an administrator of such a thing nobody is told again.
   where d.id = any (p_ids) and n.kind is distinct from 'delivery_dead'
-  order by d.id
+  -- By what they collapse to, so that two workers do not wait for each other.
+  order by d.channel, d.id
 $function$;
 
 CREATE OR REPLACE FUNCTION private.tell_user (
@@ -3847,7 +3901,9 @@ CREATE POLICY "chat_attachments_insert_authenticated" ON "storage"."objects"
   WITH
     CHECK
     (((bucket_id = 'chat-attachments'::text) AND (name ~ '^[0-9a-f-]{36}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'::text) AND (owner_id = (( SELECT auth.uid() AS uid))::text) AND
-    ((storage.foldername(name))[1] = ANY (ARRAY( SELECT private.attachment_folders() AS attachment_folders)))));
+    ((storage.foldername(name))[1] = ANY (ARRAY( SELECT private.attachment_folders() AS attachment_folders))) AND (NOT (EXISTS ( SELECT
+   FROM public.messages m
+  WHERE (m.attachment_path = objects.name))))));
 
 CREATE POLICY "chat_attachments_select_authenticated" ON "storage"."objects"
   FOR SELECT
@@ -3888,7 +3944,7 @@ COMMENT ON COLUMN "public"."conversation_participants"."role" IS 'owner and admi
 
 COMMENT ON COLUMN "public"."conversations"."community_id" IS 'Set for the kind community only.';
 
-COMMENT ON COLUMN "public"."conversations"."epoch" IS 'Which topic is the current one: conversation:<id> at first, conversation:<id>:<epoch> after. Raised whenever somebody is to hear no more, as a channel that is joined stays joined.';
+COMMENT ON COLUMN "public"."conversations"."epoch" IS 'Which topic is the current one: conversation:<id> at first, conversation:<id>:<epoch> after. Raised whenever somebody is to hear no more, as a channel that is joined stays joined, and when somebody comes later, as a topic is replayed to whoever joins it.';
 
 COMMENT ON COLUMN "public"."conversations"."last_seq" IS 'Number of the newest message. Messages are counted under a lock on this row, so the number, the id and the order of commits agree, and unread is a difference of two numbers.';
 
@@ -3982,7 +4038,7 @@ COMMENT ON COLUMN "public"."notification_preferences"."quiet_to" IS 'End of the 
 
 COMMENT ON COLUMN "public"."notifications"."collapse_key" IS 'What it is one of, for a kind of which one unread notification is enough, for example the id of the conversation; null: it stands for itself.';
 
-COMMENT ON COLUMN "public"."notifications"."in_app" IS 'False: the account wants this kind outside the app only, and the row is there for its deliveries.';
+COMMENT ON COLUMN "public"."notifications"."in_app" IS 'False: the account wants this kind outside the app only, or has deleted it, and the row is there for its deliveries.';
 
 COMMENT ON COLUMN "public"."notifications"."kind" IS 'What it is about; a kind of notification_kinds.';
 
@@ -4050,7 +4106,7 @@ COMMENT ON FUNCTION "private"."follow_leaving"() IS 'Trigger: whoever stops taki
 
 COMMENT ON FUNCTION "private"."follow_lock"() IS 'Trigger: an account that is locked or closed hears nothing more; its stretches go on, for it may be unlocked.';
 
-COMMENT ON FUNCTION "private"."follow_message"() IS 'Trigger: a message that is written, edited or deleted goes to the channel of its conversation in the same transaction, and a new one is notified to the others who have not muted it.';
+COMMENT ON FUNCTION "private"."follow_message"() IS 'Trigger: a message that is written, edited or deleted goes to the channel of its conversation in the same transaction, and a new one is notified to the others who have not muted it. When somebody who takes part cannot read it, an edit of it comes without content and metadata.';
 
 COMMENT ON FUNCTION "private"."follow_reading"() IS 'Trigger: tells a conversation how far somebody has read.';
 
@@ -4142,15 +4198,15 @@ COMMENT ON FUNCTION "private"."topic_takes_broadcasts"() IS 'Whether the caller 
 
 COMMENT ON FUNCTION "private"."visible_message"(bigint) IS 'A message that the caller may read. For definer functions only. Errors: PT401 unauthenticated, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."add_participant"(uuid, uuid, text) IS 'Adds somebody to a group (its owner or an admin; only the owner adds an admin) or to a conversation about care (the patient, a member of their care team). Their history starts here; who was there before reads again what was said then, and nothing of what was said in between. Who may be added is as for start_conversation. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found, PT409 already_participant or conversation_full (256).';
+COMMENT ON FUNCTION "public"."add_participant"(uuid, uuid, text) IS 'Adds somebody to a group (its owner or an admin; only the owner adds an admin) or to a conversation about care (the patient, a member of their care team). Their history starts here; who was there before reads again what was said then, and nothing of what was said in between; the conversation moves to another topic if anything was said, so that no replay tells it. Who may be added is as for start_conversation. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, PT404 not_found, PT409 already_participant or conversation_full (256).';
 
 COMMENT ON FUNCTION "public"."conversation_topic"(uuid) IS 'Name of the private channel of a conversation in which the caller takes part. Ask again when joining is refused: the conversation has moved. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."delete_message"(bigint) IS 'Deletes a message of the caller''s: it stays in its place without content and attachment, and nobody reads them any more; deleting it again changes nothing. Everybody hears the event message_deleted. Errors: PT401 unauthenticated, PT403 forbidden (another''s), PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."delete_notification"(uuid) IS 'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more. Errors: PT401 unauthenticated, PT404 not_found.';
+COMMENT ON FUNCTION "public"."delete_notification"(uuid) IS 'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more, unless it is about security or an emergency. Errors: PT401 unauthenticated, PT404 not_found.';
 
-COMMENT ON FUNCTION "public"."edit_message"(bigint, text) IS 'Changes the content of a message of the caller''s within 15 minutes, while they take part. Everybody hears the event message_edited. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden (another''s), PT404 not_found, PT409 already_deleted or edit_window_over.';
+COMMENT ON FUNCTION "public"."edit_message"(bigint, text) IS 'Changes the content of a message of the caller''s within 15 minutes, while they take part. Everybody hears the event message_edited, which is without content and metadata when somebody takes part who came after the message: who may read it reads it from messages. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden (another''s), PT404 not_found, PT409 already_deleted or edit_window_over.';
 
 COMMENT ON FUNCTION "public"."leave_conversation"(uuid) IS 'The caller takes part no more. An owner passes the group on, to an admin or to whoever has been there longest; a conversation about care that its patient leaves ends for all. Errors: PT401 unauthenticated, PT403 forbidden for a direct conversation, PT404 not_found.';
 
@@ -4162,7 +4218,7 @@ COMMENT ON FUNCTION "public"."list_messages"(uuid, integer, text) IS 'Messages o
 
 COMMENT ON FUNCTION "public"."list_notifications"(integer, text, boolean) IS 'The caller''s notifications, newest first; p_unread_only leaves out those that were read. Each row brings the number of all that are unread. p_limit 1 to 100; p_cursor is the cursor of the last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
 
-COMMENT ON FUNCTION "public"."mark_conversation_read"(uuid, bigint) IS 'The caller has read a conversation up to a message, and with it the notification of new messages; an earlier one than before changes nothing. Everybody hears the event read. Errors: PT401 unauthenticated, PT404 not_found.';
+COMMENT ON FUNCTION "public"."mark_conversation_read"(uuid, bigint) IS 'The caller has read a conversation up to a message, and with it the notification of new messages; an earlier one than before changes nothing. Everybody hears the event read. In a direct conversation whose two cannot talk only the notification is read, so that a block looks like a lock. Errors: PT401 unauthenticated, PT404 not_found.';
 
 COMMENT ON FUNCTION "public"."mute_conversation"(uuid, timestamp with time zone) IS 'No notifications of this conversation until then (infinity: for good); null ends it. Messages come as before, and nobody else learns of it. Errors: PT401 unauthenticated, PT404 not_found.';
 
