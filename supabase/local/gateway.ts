@@ -38,7 +38,7 @@ export function createGateway(
     const name = /^\/(auth|rest|storage|realtime|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
     // Only the request that the server made can be upgraded, and its response must stay as it is.
-    if (name === "realtime" && request.headers.has("upgrade")) {
+    if (pathname === "/realtime/v1/websocket" && request.headers.has("upgrade")) {
       return await parts.realtime(request, peer);
     }
     const inner = withPeer(request, peer);

@@ -2,7 +2,7 @@
 -- for, and what ends when care ends. A group of ana (owner), ben and cid; a conversation about the
 -- care of ana with doc and carer.
 begin;
-select plan(127);
+select plan(128);
 
 select tests.make_user(u) from unnest(array['ana', 'ben', 'cid', 'dan', 'eve', 'bad']) as u;
 select tests.make_user('carer', 'caregiver'), tests.make_user('clerk', 'caregiver');
@@ -38,6 +38,11 @@ insert into c select 'group', (public.start_conversation(array[tests.uid('ben'),
 insert into c select 'direct', (public.start_conversation(array[tests.uid('ben')])).id;
 insert into c select 'care', (public.start_conversation(array[tests.uid('doc'), tests.uid('carer')], 'care')).id;
 select tests.act_as_owner();
+
+update public.conversation_participants set joined_at = joined_at + interval '1 minute' where conversation_id = pg_temp.c('group');
+select is(tests.attempt('ana', format('select public.remove_participant(%L, %L)', pg_temp.c('group'), tests.id('ben'))), 'done',
+  'a clock that was set back keeps nobody in');
+update public.conversation_participants set joined_at = joined_at - interval '1 minute' where conversation_id = pg_temp.c('group');
 
 -- Adding -----------------------------------------------------------------------------------------
 

@@ -71,6 +71,29 @@ chatTest("typing and presence are among those who take part", async (people) => 
   await first.present(ana);
 });
 
+chatTest("a replay tells who comes later nothing of what was said before", async (people) => {
+  const [ana, ben, cid] = await people.talkers("Ana", "Ben", "Cid");
+  const talk = await start(ana, [ben], "group");
+  const before = await say(ana, talk, "Before");
+  const since = { since: Date.now() - 3_600_000 };
+  // A replay does tell what was said, to those who were there.
+  const again = await Listening.join(ben, talk.topic, since);
+  assertEquals((await again.event("message")).payload.content, "Before");
+  await must(ana.client.rpc("add_participant", { p_conversation_id: talk.id, p_user_id: cid.id }));
+  const topic = await must(cid.client.rpc("conversation_topic", { p_id: talk.id })) as string;
+  const late = await Listening.join(cid, topic, since);
+  await must(
+    ana.client.rpc("edit_message", { p_id: before.id, p_content: "Before, in other words" }),
+  );
+  await say(ana, talk, "After");
+  assertEquals((await late.event("message")).payload.content, "After");
+  const { payload } = await late.event("message_edited");
+  assertEquals(["content" in payload, "metadata" in payload], [false, false]);
+  assertEquals(JSON.stringify(late.heard.all).includes("Before"), false);
+  const refused = await Listening.ask(cid, talk.topic, since);
+  await refused.statuses.next("CHANNEL_ERROR");
+});
+
 chatTest("nobody writes to the channel of an account but the database", async (people) => {
   const [ana, ben] = await people.talkers("Ana", "Ben");
   const own = await Listening.join(ana, `user:${ana.id}`);

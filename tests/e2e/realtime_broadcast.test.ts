@@ -36,6 +36,21 @@ realtimeTest(
   },
 );
 
+realtimeTest("what is no announcement of a message loses none", async (own) => {
+  const channel = (await own.client()).channel("room");
+  const heard = broadcastsOf(channel);
+  await joined(channel);
+  // All in one transaction, so that they are one batch.
+  await own.context.admin.begin(async (tx) => {
+    for (const text of ["x", "", `${crypto.randomUUID()} soon`]) {
+      await tx`select pg_notify('realtime_messages', ${text})`;
+      await tx`select realtime.send(${tx.json({ text })}, 'hi', 'room', false)`;
+    }
+  });
+  assertEquals((await heard.first(3)).map(({ payload }) => payload.text)[0], "x");
+  assertEquals(heard.all.length, 3);
+});
+
 realtimeTest("with self a sender hears itself, and bytes arrive as bytes", async (own) => {
   const channel = (await own.client()).channel("room", { config: { broadcast: { self: true } } });
   const heard = broadcastsOf(channel);

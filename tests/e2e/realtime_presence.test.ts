@@ -115,6 +115,27 @@ realtimeTest("private presence is told to who may read it, by who may write it",
   socket.close();
 });
 
+realtimeTest("whoever may not track stays in the channel when their token is new", async (own) => {
+  const reader = await own.member("room", { writes: ["broadcast"] });
+  const socket = new RawSocket(own);
+  const config = { private: true, presence: { enabled: false } };
+  const join = await socket.join("realtime:room", config, reader.token);
+  const payload = { type: "presence", event: "track", payload: {} };
+  const [, , , , refused] = await socket.ask("realtime:room", "presence", payload, join);
+  assertEquals(refused.status, "error");
+  const access_token = await own.sign({
+    role: "authenticated",
+    sub: reader.id,
+    exp: Math.floor(Date.now() / 1000) + 3600,
+  });
+  const token = [join, "t", "realtime:room", "access_token", { access_token }];
+  await socket.frame(JSON.stringify(token));
+  const [, , , , reply] = await socket.ask("realtime:room", "presence", { event: "untrack" }, join);
+  assertEquals(reply.status, "ok");
+  assert(!socket.heard.all.some(([, , , event]) => event === "phx_close" || event === "system"));
+  socket.close();
+});
+
 realtimeTest("tracking turns presence on where a join left it off", async (own) => {
   const member = await own.member("room");
   const first = await present(own, "first", member);

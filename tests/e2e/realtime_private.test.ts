@@ -114,6 +114,29 @@ realtimeTest(
   },
 );
 
+realtimeTest("a request that wants to be upgraded cannot say from where it comes", async (own) => {
+  await own.context.admin`
+    create policy near on realtime.messages for insert to authenticated with check (
+      current_setting('request.headers')::json ->> 'x-forwarded-for' = '9.9.9.9'
+    )`;
+  const { token } = await own.someone();
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: own.port });
+  const lines = [
+    "POST /realtime/v1/api/broadcast/room/events/e?private=true HTTP/1.1",
+    `Host: 127.0.0.1:${own.port}`,
+    `Authorization: Bearer ${token}`,
+    "Content-Type: application/json",
+    "Content-Length: 2",
+    "Connection: close",
+    "Upgrade: x",
+    "X-Forwarded-For: 9.9.9.9",
+  ];
+  await connection.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n{}`));
+  const answer = await new Response(connection.readable).text();
+  assertMatch(answer, /^HTTP\/1\.1 403 /);
+  assertMatch(answer, /access-control-allow-origin/i);
+});
+
 realtimeTest("a join says what is wrong with its token", async (own) => {
   const socket = new RawSocket(own);
   const good = await own.someone();

@@ -74,10 +74,14 @@ export class Listening {
   ) {}
 
   /** Asks to join; wait for a status to know what came of it. */
-  static async ask({ client, id }: Person, topic: string): Promise<Listening> {
+  static async ask(
+    { client, id }: Person,
+    topic: string,
+    replay?: { since: number },
+  ): Promise<Listening> {
     await client.realtime.setAuth();
     const channel = client.channel(topic, {
-      config: { private: true, broadcast: { ack: true }, presence: { key: id } },
+      config: { private: true, broadcast: { ack: true, replay }, presence: { key: id } },
     });
     const heard = broadcastsOf(channel);
     const presence = new Heard<string[]>();
@@ -90,8 +94,12 @@ export class Listening {
   }
 
   /** Joins. */
-  static async join(person: Person, topic: string): Promise<Listening> {
-    const listening = await Listening.ask(person, topic);
+  static async join(
+    person: Person,
+    topic: string,
+    replay?: { since: number },
+  ): Promise<Listening> {
+    const listening = await Listening.ask(person, topic, replay);
     await listening.statuses.next("SUBSCRIBED");
     return listening;
   }

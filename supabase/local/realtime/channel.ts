@@ -259,7 +259,10 @@ export class Channel implements Member {
   }
 
   async #askReadable(): Promise<Set<Extension>> {
-    const asked: Extension[] = this.#hasPresence ? ["broadcast", "presence"] : ["broadcast"];
+    // Also where presence may be read and not be written, which leaves it off.
+    const asked: Extension[] = this.#hasPresence || this.#readable.has("presence")
+      ? ["broadcast", "presence"]
+      : ["broadcast"];
     return await this.#hub.authorizer.read(this.#subject, this.#subtopic, asked);
   }
 

@@ -25,6 +25,9 @@ export interface FeedListener {
 }
 
 const CHANNEL = "realtime_messages";
+/** `<id> <inserted_at>`, as the trigger writes it. */
+const ANNOUNCEMENT =
+  /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$/;
 /** Rows of one query. */
 const BATCH = 500;
 /** Tries to read rows that were announced, and the wait between them. */
@@ -88,6 +91,8 @@ export class DatabaseFeed {
   }
 
   #announce(payload: string): void {
+    // Any function of a project may notify; what is no announcement must not spoil those beside it.
+    if (!ANNOUNCEMENT.test(payload)) return;
     this.#announced.push(payload);
     this.#reading ??= this.#readAll().finally(() => this.#reading = undefined);
   }
