@@ -95,7 +95,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const lite = createLite(context);
     closers.push(() => withinGrace(lite.close()));
     const realtime = await createRealtime(context, readRealtimeSettings(Deno.env.toObject()));
-    closers.push(() => withinGrace(realtime.close()));
+    let closing: Promise<void> | undefined;
+    const closeRealtime = () => closing ??= withinGrace(realtime.close());
+    closers.push(closeRealtime);
     handler = createGateway(context, {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
@@ -106,6 +108,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);
+    // Before the server, which ends sockets without a word: clients are told to come back.
+    closers.push(closeRealtime);
     if (options.delivers) closers.push(startDeliveries(context));
     return { context, options, stop };
   } catch (error) {
