@@ -102,7 +102,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const lite = createLite(context);
     closers.push(() => withinGrace(lite.close()));
     const realtime = await createRealtime(context, readRealtimeSettings(Deno.env.toObject()));
-    closers.push(() => withinGrace(realtime.close()));
+    let closing: Promise<void> | undefined;
+    const closeRealtime = () => closing ??= withinGrace(realtime.close());
+    closers.push(closeRealtime);
     const qstash = await createQStash({
       databaseUrl: adminUrl,
       token: keys.queueToken,
@@ -129,6 +131,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (options.schedules) await scheduleProduct(context);
     qstash.start();
     closers.push(() => qstash.close());
+    // Before the server, which ends sockets without a word: clients are told to come back.
+    closers.push(closeRealtime);
     return { context, options, stop };
   } catch (error) {
     await stop();

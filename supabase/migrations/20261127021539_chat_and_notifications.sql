@@ -1172,7 +1172,8 @@ declare
   v_left public.conversation_participants;
 begin
   update public.conversation_participants as p set
-    left_at = private.conversation_clock(v_conversation),
+    -- Not before joining, even when the clock was set back since: nobody is kept for that.
+    left_at = greatest(private.conversation_clock(v_conversation), p.joined_at),
     left_seq = v_conversation.last_seq
   where p.conversation_id = p_conversation_id and p.user_id = p_user_id and p.left_at is null
   returning p.* into v_left;
