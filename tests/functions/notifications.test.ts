@@ -372,6 +372,8 @@ Deno.test("GET /notifications/openapi.json describes every route without a token
     "/notifications/status",
     "/notifications/webhooks/{provider}",
   ]);
+  const { responses } = paths["/notifications/webhooks/{provider}"].post;
+  assert("503" in responses, "a provider that hears it sends the receipt again");
 });
 
 Deno.test("nothing but the webhooks is open without a token", async () => {

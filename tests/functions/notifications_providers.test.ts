@@ -706,6 +706,35 @@ Deno.test("webpush proves who sends once an hour to each service", async () => {
   assert(await proofOf("https://a.push.example/1") !== first);
 });
 
+Deno.test("webpush leaves alone the one service that is down, and no other below the same name", async () => {
+  const ecdh = createECDH("prime256v1");
+  ecdh.generateKeys();
+  const inner: typeof fetch = (input) =>
+    new URL(String(input)).hostname === "gone.push.example"
+      ? Promise.reject(new TypeError("no such name"))
+      : Promise.resolve(new Response(null, { status: 201 }));
+  const provider = createWebPush({
+    publicKey: KEYS.vapid.publicKey,
+    privateKey: KEYS.vapid.privateKey,
+    subject: "mailto:care@us.example",
+    hosts: ["*.push.example"],
+    limits: LIMITS,
+    now,
+    newCall: () => createCall(inner, now),
+  });
+  const send = async (host: string) => {
+    const { outcome } = await provider.send(message({
+      endpoint: `https://${host}.push.example/1`,
+      p256dh: ecdh.getPublicKey().toString("base64url"),
+      auth: randomBytes(16).toString("base64url"),
+    }));
+    return outcome;
+  };
+  for (let i = 0; i < 5; i++) assertEquals(await send("gone"), "retry");
+  assertEquals(await send("gone"), "deferred");
+  assertEquals(await send("web"), "sent");
+});
+
 Deno.test("webpush calls push services only, whatever address a client gives", async () => {
   const { send, requests } = webpush(PUSH_HOSTS, { status: 201 });
   const refused = [

@@ -45,12 +45,21 @@ type WebPush = typeof import("web-push").default;
 
 /** How long a proof of who sends is used, and how long it lasts; a day would be the most. */
 const [PROOF_MS, PROOF_LASTS_SECONDS] = [3600 * 1000, 12 * 3600];
-/** Most services for which a proof is kept: the names below a host are many. */
-const MAX_PROOFS = 100;
+/** Most services of which something is kept: the names below a host are many. */
+const MAX_SERVICES = 100;
 
 export function createWebPush(options: WebPushOptions): Provider<WebPushAddress> {
   const { publicKey, privateKey, subject, hosts, limits, now, newCall } = options;
-  const services = hosts.map((host) => ({ host, call: newCall() }));
+  const calls = new Map<string, Call>();
+  /** The calls to one service: a name below an allowed one that answers nobody is not all of them. */
+  const callOf = (origin: string): Call => {
+    const known = calls.get(origin);
+    if (known) return known;
+    if (calls.size >= MAX_SERVICES) calls.delete(calls.keys().next().value!);
+    const call = newCall();
+    calls.set(origin, call);
+    return call;
+  };
   const proofs = new Map<string, { authorization: string; until: number }>();
   /** Proves to a service who sends. Signing takes as long as encrypting, and one proof does for all. */
   const prove = (webPush: WebPush, audience: string): string => {
@@ -59,7 +68,7 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
     const ends = Math.floor(now() / 1000) + PROOF_LASTS_SECONDS;
     const { Authorization: authorization } = webPush
       .getVapidHeaders(audience, subject, publicKey, privateKey, "aes128gcm", ends);
-    if (proofs.size >= MAX_PROOFS) proofs.clear();
+    if (proofs.size >= MAX_SERVICES) proofs.clear();
     proofs.set(audience, { authorization, until: now() + PROOF_MS });
     return authorization;
   };
@@ -68,9 +77,9 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
     limits,
     async send(message) {
       const { endpoint, p256dh, auth } = message.address;
-      const service = services.find(({ host }) => resolveEndpoint(endpoint, host));
-      const url = service && resolveEndpoint(endpoint, service.host);
+      const url = hosts.map((host) => resolveEndpoint(endpoint, host)).find(Boolean);
       if (!url) return refusedAddress("endpoint_not_allowed");
+      const { origin } = new URL(endpoint);
       // Loaded with the first push of this kind.
       const { default: webPush } = await import("web-push");
       let request: ReturnType<typeof webPush.generateRequestDetails>;
@@ -79,7 +88,7 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
           { endpoint, keys: { p256dh, auth } },
           JSON.stringify(await toPayload(message)),
           {
-            headers: { Authorization: prove(webPush, new URL(endpoint).origin) },
+            headers: { Authorization: prove(webPush, origin) },
             TTL: PUSH_TTL_SECONDS,
             urgency: message.urgency === "normal" ? "normal" : "high",
             topic: await tagOf(message),
@@ -91,7 +100,7 @@ export function createWebPush(options: WebPushOptions): Provider<WebPushAddress>
         return refusedAddress("invalid_subscription");
       }
       const { "Content-Length": _, ...headers } = request.headers;
-      const called = await service.call(url, {
+      const called = await callOf(origin)(url, {
         method: "POST",
         headers: Object.entries(headers).map(([name, value]) => [name, String(value)]),
         body: new Uint8Array(request.body ?? []),
