@@ -223,12 +223,13 @@ create function private.end_barred_sessions()
 as $$
 begin
   delete from auth.sessions as s where s.user_id = new.id;
+  perform private.move_conversations_of(new.id);
   return null;
 end;
 $$;
 comment on function private.end_barred_sessions() is
   'Trigger on auth.users: whoever is banned or deleted loses every session at once, where Auth alone '
-  'would let them run until the next refresh.';
+  'would let them run until the next refresh, and hears no conversation any more.';
 revoke execute on function private.end_barred_sessions()
   from public, anon, authenticated, service_role;
 
@@ -396,6 +397,7 @@ create function private.connected_profile_ids()
 as $$
 declare
   v_caller constant uuid := auth.uid();
+  v_claims constant jsonb := auth.jwt();
 begin
   return query
     select case when r.member_id = v_caller then r.patient_id else r.member_id end
@@ -411,14 +413,35 @@ begin
     from public.medical_record_shares as s
     where (s.shared_with_id = v_caller or s.patient_id = v_caller)
       and s.revoked_at is null
-      and s.expires_at > now();
+      and s.expires_at > now()
+    union
+    select o.user_id
+    from private.chat_seats(v_claims) as s
+    join public.conversation_participants as o on o.conversation_id = s.conversation_id
+    where s.left_at is null and o.left_at is null;
 end;
 $$;
 comment on function private.connected_profile_ids() is
-  'Accounts whose public face the caller may see because they are in care together, or because a '
-  'record is shared between them.';
+  'Accounts whose public face the caller may see because they are in care together, because a record '
+  'is shared between them, or because both take part in a conversation.';
 revoke execute on function private.connected_profile_ids() from public, anon, service_role;
 grant execute on function private.connected_profile_ids() to authenticated;
+
+create function private.hidden_profile_ids()
+  returns setof uuid
+  language plpgsql -- names a table of a later domain, which is looked up when it runs
+  stable
+  security definer -- nobody may read who has blocked them
+  set search_path = ''
+as $$
+begin
+  return query select b.blocker_id from public.blocks as b where b.blocked_id = auth.uid();
+end;
+$$;
+comment on function private.hidden_profile_ids() is
+  'Accounts that have blocked the caller, who finds them absent.';
+revoke execute on function private.hidden_profile_ids() from public, anon, service_role;
+grant execute on function private.hidden_profile_ids() to authenticated;
 
 create view private.visible_profiles with (security_barrier = true) as
   select p.id, p.role, p.display_name, p.avatar_path, p.bio, p.is_verified
@@ -429,7 +452,8 @@ create view private.visible_profiles with (security_barrier = true) as
       p.is_public
       or p.id = (select auth.uid())
       or p.id = any (array(select private.connected_profile_ids()))
-    );
+    )
+    and p.id <> all (array(select private.hidden_profile_ids()));
 comment on view private.visible_profiles is
   'The rows and columns of profiles that the caller may see of others. Runs with its owner''s rights '
   'on purpose: the policies of profiles show a caller only their own row, in full.';
@@ -438,8 +462,8 @@ create view public.public_profiles with (security_invoker = true) as
   select v.id, v.role, v.display_name, v.avatar_path, v.bio, v.is_verified
   from private.visible_profiles as v;
 comment on view public.public_profiles is
-  'Public faces of accounts that are public, or connected with the caller by care or a share. Not '
-  'PHI by itself.';
+  'Public faces of accounts that are public, or connected with the caller by care, a share or a '
+  'conversation, unless they have blocked the caller. Not PHI by itself.';
 
 -- Sign-up ----------------------------------------------------------------------------------------
 

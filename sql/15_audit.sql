@@ -137,7 +137,7 @@ comment on column public.audit_events.actor_role is
 comment on column public.audit_events.session_id is 'Session of Supabase Auth, from the token.';
 comment on column public.audit_events.action is
   'create, update, delete, or a verb of the product such as open_chart, open_record, download_file; '
-  'refuse_ and the verb for a request that was refused.';
+  'refuse_ and the verb for a request that was refused, refuse_more for several.';
 comment on column public.audit_events.resource_type is 'What was acted on, in the singular.';
 comment on column public.audit_events.patient_id is 'Whose data it was; null for none.';
 comment on column public.audit_events.purpose is
@@ -145,7 +145,8 @@ comment on column public.audit_events.purpose is
 comment on column public.audit_events.old_values is 'Columns that changed, before; never file contents.';
 comment on column public.audit_events.new_values is
   'Columns that changed, after; never file contents. Of a deed that changes no row, what else is to '
-  'be known of it: the reason of an emergency, the code of a refusal. caregiver_scopes: what the '
+  'be known of it: the reason of an emergency, the code of a refusal, and in unlisted how many more '
+  'refusals of the same actor it stands for. caregiver_scopes: what the '
   'patient let a caregiver see at that time.';
 comment on column public.audit_events.ip_address is 'Client''s address as the gateway gave it.';
 comment on column public.audit_events.user_agent is 'At most 200 characters.';
@@ -448,8 +449,29 @@ revoke execute on function private.changed_values(jsonb, jsonb, text[])
 -- Refusing ---------------------------------------------------------------------------------------
 -- To raise would roll the audit row of the refusal back. A function that refuses a clinical request
 -- therefore answers, with the status in PostgREST's setting `response.status` and a body of the shape
--- that an error has, and its transaction commits. Bad input and ended sessions go on being raised:
--- they are no request yet.
+-- that an error has, and its transaction commits. Functions that answer a row have the members of an
+-- error beside their own; those that answer an id or nothing return jsonb, which is the id as a text,
+-- null, or the error. Bad input and ended sessions go on being raised: they are no request yet.
+
+create table private.unlisted_refusals (
+  id uuid primary key default gen_random_uuid(),
+  actor_id uuid not null,
+  patient_id uuid,
+  actor_role text not null,
+  refusals integer not null,
+  first_at timestamptz not null default now(),
+
+  constraint unlisted_refusals_key unique nulls not distinct (actor_id, patient_id),
+  constraint unlisted_refusals_refusals_check check (refusals > 0)
+);
+comment on table private.unlisted_refusals is
+  'Refusals that were too many to be listed one by one: how many, by whom, for whose data, since the '
+  'last audit row that told such a number. PHI: who tried to reach whom. No foreign keys, as in the '
+  'trail, where each row ends.';
+comment on column private.unlisted_refusals.patient_id is
+  'Whose data it was; null for ids of nobody.';
+comment on column private.unlisted_refusals.actor_role is
+  'As in audit_events, at the last of them.';
 
 create function private.refuse(
   p_request text,
@@ -472,19 +494,52 @@ declare
     when 'mfa_required' then 403
     when 'not_verified' then 403
     when 'not_found' then 404
+    when 'already_answered' then 409
+    when 'already_ended' then 409
     when 'already_in_care' then 409
+    when 'already_objected' then 409
+    when 'already_requested' then 409
+    when 'already_reviewed' then 409
+    when 'already_shared' then 409
+    when 'already_uploaded' then 409
     when 'review_pending' then 409
   end;
+  v_by constant private.audit_context := private.current_audit_context();
+  -- An id that a caller made up is nobody's, and must not fill the trail of somebody to come.
+  v_patient_id constant uuid := (
+    select p.id from public.patients as p where p.id = p_patient_id
+  );
+  v_unlisted integer;
 begin
   if v_status is null then
     raise exception 'No status is known for the refusal %', p_code;
   end if;
-  perform private.write_audit(
-    'refuse_' || p_request, p_resource_type, p_resource_id,
-    -- An id that a caller made up is nobody's, and must not fill the trail of somebody to come.
-    (select p.id from public.patients as p where p.id = p_patient_id),
-    p_purpose, jsonb_build_object('code', p_code)
-  );
+  -- Nobody fills a patient's log: 20 at once, then one in three minutes, are listed one by one, and
+  -- the next one listed says how many were not. The bucket's lock makes refusals of one caller for
+  -- one patient wait for each other, so that none is counted twice or lost.
+  if (
+    select t.allowed
+    from private.take_rate_token(
+      'refusals ' || encode(
+        sha256(uuid_send(v_by.actor_id) || coalesce(uuid_send(v_patient_id), '')), 'hex'
+      ),
+      20, 3600
+    ) as t
+  ) then
+    delete from private.unlisted_refusals as u
+    where u.actor_id = v_by.actor_id and u.patient_id is not distinct from v_patient_id
+    returning u.refusals into v_unlisted;
+    perform private.write_audit(
+      'refuse_' || p_request, p_resource_type, p_resource_id, v_patient_id, p_purpose,
+      jsonb_strip_nulls(jsonb_build_object('code', p_code, 'unlisted', v_unlisted))
+    );
+  else
+    insert into private.unlisted_refusals as u (actor_id, patient_id, actor_role, refusals)
+    values (v_by.actor_id, v_patient_id, v_by.actor_role, 1)
+    on conflict (actor_id, patient_id) do update set
+      refusals = u.refusals + 1,
+      actor_role = excluded.actor_role;
+  end if;
   perform set_config('response.status', v_status::text, true);
   return jsonb_build_object(
     'code', 'PT' || v_status, 'message', p_code, 'details', p_details, 'hint', p_hint
@@ -494,10 +549,48 @@ $$;
 comment on function private.refuse(text, text, uuid, uuid, text, text, text, text) is
   'Refuses a clinical request: logs it as refuse_<request>, sets the status of the answer, and gives '
   'the members code, message, details and hint of an error, for the function to answer. What the '
-  'caller learns is what raising would have told. One row a refused request: how many an account '
-  'may cause is for the limits on requests of the API and of the functions.';
+  'caller learns is what raising would have told. Of many by one caller for one patient not each has '
+  'a row: the next row says in unlisted how many there were besides.';
 revoke execute on function private.refuse(text, text, uuid, uuid, text, text, text, text)
   from public, anon, authenticated, service_role;
+
+create function private.list_refusals()
+  returns integer
+  language plpgsql
+  security definer -- nobody may insert into audit_events directly
+  set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  with counted as (
+    delete from private.unlisted_refusals as u
+    where u.id = any (array(
+      select d.id from private.unlisted_refusals as d
+      where d.first_at < now() - interval '1 hour'
+      -- A caller who goes on being refused holds its row, and brings the number along.
+      for update skip locked
+    ))
+    returning u.actor_id, u.patient_id, u.actor_role, u.refusals
+  )
+  insert into public.audit_events (
+    actor_id, actor_role, action, resource_type, patient_id, new_values
+  )
+  select
+    c.actor_id, c.actor_role, 'refuse_more', 'patient', c.patient_id,
+    jsonb_build_object('unlisted', c.refusals)
+  from counted as c;
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function private.list_refusals() is
+  'Writes an audit row for refusals that were only counted for an hour, refuse_more with how many in '
+  'unlisted, for those whom no further refusal brings to the trail. Answers how many rows; repeating '
+  'it does no harm.';
+revoke execute on function private.list_refusals()
+  from public, anon, authenticated, service_role;
+grant execute on function private.list_refusals() to audit_worker;
 
 -- Sign-ins of staff ------------------------------------------------------------------------------
 
@@ -596,6 +689,7 @@ as $$
     when 'patient_identifier' then 'your id in another system'
     when 'care_relationship' then 'a care relationship with you'
     when 'chart_session' then 'an opening of your chart'
+    when 'conversation' then 'a conversation about your care'
     else 'a ' || replace(p_resource_type, '_', ' ')
   end
 $$;
@@ -605,7 +699,8 @@ comment on function private.access_object(text) is
 create function private.access_summary(
   p_action text,
   p_resource_type text,
-  p_code text default null
+  p_code text default null,
+  p_unlisted integer default null
 )
   returns text
   language sql
@@ -613,6 +708,8 @@ create function private.access_summary(
   set search_path = ''
 as $$
   select case
+    when p_action = 'refuse_more' then
+      format('Tried to reach your data %s more times and was refused', p_unlisted)
     when p_action like 'refuse\_%' then
       'Tried to ' || case p_action
         when 'refuse_open_chart' then 'open your chart'
@@ -621,6 +718,18 @@ as $$
         when 'refuse_download_file' then 'download a file of a record'
         when 'refuse_import_records' then 'import records for you'
         when 'refuse_export_records' then 'export your records'
+        when 'refuse_review_emergency' then 'review an emergency access to your chart'
+        when 'refuse_object_to_emergency' then 'object to an emergency access to your chart'
+        when 'refuse_share_record' then 'share a record of yours'
+        when 'refuse_revoke_share' then 'end a share of a record of yours'
+        when 'refuse_delete_record' then 'delete a record of yours'
+        when 'refuse_restore_record' then 'restore a record of yours'
+        when 'refuse_upload_file' then 'add a file to a record of yours'
+        when 'refuse_erase_file' then 'erase a file of a record of yours'
+        when 'refuse_request_care' then 'enter into a care relationship with you'
+        when 'refuse_answer_care' then 'answer a care request to you'
+        when 'refuse_set_care_scopes' then 'change what a caregiver may see of you'
+        when 'refuse_end_care' then 'end a care relationship with you'
         else format(
           '%s (%s)', replace(substr(p_action, 8), '_', ' '), private.access_object(p_resource_type)
         )
@@ -628,11 +737,21 @@ as $$
         when 'not_found' then ': had no right to it'
         when 'not_verified' then ': is not a verified clinician'
         when 'mfa_required' then ': had signed in without a second factor'
-        when 'forbidden' then ': you share it for viewing only'
+        when 'forbidden' then case p_action
+          when 'refuse_download_file' then ': you share it for viewing only'
+          else ': may not do this'
+        end
         when 'review_pending' then ': an earlier emergency of theirs has not been reviewed'
         when 'already_in_care' then ': is in your care team, who need no emergency'
+        when 'already_answered' then ': it has been answered'
+        when 'already_ended' then ': it has ended'
+        when 'already_objected' then ': an objection is on record'
+        when 'already_requested' then ': there is one or a request for one already'
+        when 'already_reviewed' then ': it has been reviewed'
+        when 'already_shared' then ': it is shared with them already'
+        when 'already_uploaded' then ': the record has its file already'
         else ''
-      end
+      end || coalesce('; ' || p_unlisted || ' more before it are not listed', '')
     else case p_action
       when 'open_chart' then 'Opened your chart'
       when 'break_glass' then 'Opened your chart in an emergency'
@@ -646,6 +765,8 @@ as $$
       when 'read_contact' then 'Read your contact details'
       when 'match_contact' then 'Found you by your phone or policy number'
       when 'read_description' then 'Read the description of a record'
+      when 'add_participant' then 'Added somebody to a conversation about your care'
+      when 'remove_participant' then 'Took somebody, or themselves, out of a conversation about your care'
       when 'create' then 'Created ' || private.access_object(p_resource_type)
       when 'update' then 'Updated ' || private.access_object(p_resource_type)
       when 'delete' then 'Deleted ' || private.access_object(p_resource_type)
@@ -656,9 +777,9 @@ as $$
     end
   end
 $$;
-comment on function private.access_summary(text, text, text) is
+comment on function private.access_summary(text, text, text, integer) is
   'An audit row in words for the patient, for example "Opened your chart". p_code is the code of a '
-  'refusal.';
+  'refusal, p_unlisted how many others it stands for.';
 
 create function private.access_reason(p_purpose text, p_reason text)
   returns text
@@ -679,7 +800,7 @@ comment on function private.access_reason(text, text) is
   'The purpose of an audit row in words for the patient, with the reason that the actor gave; null '
   'without purpose.';
 revoke execute on function
-  private.access_object(text), private.access_summary(text, text, text),
+  private.access_object(text), private.access_summary(text, text, text, integer),
   private.access_reason(text, text)
 from public, anon, authenticated, service_role;
 
@@ -708,7 +829,9 @@ as $$
   select
     a.id, a.occurred_at, a.actor_id, p.display_name, a.actor_role, a.action, a.resource_type,
     a.resource_id, a.purpose,
-    private.access_summary(a.action, a.resource_type, a.new_values ->> 'code'),
+    private.access_summary(
+      a.action, a.resource_type, a.new_values ->> 'code', (a.new_values ->> 'unlisted')::integer
+    ),
     private.access_reason(
       a.purpose, case when a.resource_type = 'chart_session' then a.new_values ->> 'reason' end
     ),

@@ -201,23 +201,50 @@ revoke execute on function private.with_caregiver_scopes(jsonb, uuid)
 
 -- RPC: care --------------------------------------------------------------------------------------
 
+create function private.refuse_care(
+  p_request text,
+  p_relationship_id uuid,
+  p_code text,
+  p_details text
+)
+  returns jsonb
+  language sql
+  set search_path = ''
+as $$
+  select private.refuse(
+    p_request, 'care_relationship', p_relationship_id,
+    (select r.patient_id from public.care_relationships as r where r.id = p_relationship_id),
+    p_code, p_details
+  )
+$$;
+comment on function private.refuse_care(text, uuid, text, text) is
+  'Refuses a request about a care relationship: private.refuse with the patient whose it is. For '
+  'definer functions only.';
+revoke execute on function private.refuse_care(text, uuid, text, text)
+  from public, anon, authenticated, service_role;
+
 create function private.request_care(
   p_member_or_patient_id uuid,
   p_kind text,
   p_scopes text[]
 )
-  returns uuid
+  returns jsonb
   language plpgsql
   security definer -- care_relationships is written by these functions only
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_permanent_account();
+  v_caller constant uuid := private.require_live_session();
   v_caller_role constant text := (select p.role from public.profiles as p where p.id = v_caller);
   v_scopes constant text[] := case
     when p_kind = 'doctor' then '{}'
     else array(select distinct s from unnest(p_scopes) as s order by s)
   end;
+  -- A doctor or caregiver asks the patient; a patient appoints one.
+  v_is_asking constant boolean := v_caller_role = p_kind;
+  v_patient_id constant uuid := case when v_is_asking then p_member_or_patient_id else v_caller end;
+  v_code text;
+  v_details text;
   v_id uuid;
 begin
   if p_kind is null or p_kind not in ('doctor', 'caregiver') then
@@ -235,33 +262,30 @@ begin
     order by p.id
     for share;
 
-  if v_caller_role = p_kind then
-    -- A doctor or caregiver asks; the patient will answer.
-    if p_kind = 'doctor' and not private.is_verified_doctor() then
-      raise exception using errcode = 'PT403', message = 'not_verified',
-        detail = 'The clinician is not verified';
-    end if;
+  if not private.is_permanent(v_caller) then
+    v_code := 'forbidden';
+    v_details := 'Anonymous accounts may not do this: add an address first';
+  elsif v_is_asking and p_kind = 'doctor' and not private.is_verified_doctor() then
+    v_code := 'not_verified';
+    v_details := 'The clinician is not verified';
+  elsif v_is_asking then
     perform 1 from public.patients as t
       join public.profiles as p on p.id = t.id
       where t.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id);
     if not found then
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No patient with this id';
+      v_code := 'not_found';
+      v_details := 'No patient with this id';
     end if;
-    insert into public.care_relationships (patient_id, member_id, kind, scopes, requested_by)
-    values (p_member_or_patient_id, v_caller, p_kind, v_scopes, v_caller)
-    returning id into v_id;
   elsif p_kind = 'doctor' and v_caller_role <> 'patient' then
-    raise exception using errcode = 'PT403', message = 'not_verified',
-      detail = 'Only a verified clinician may ask for care as a doctor';
+    v_code := 'not_verified';
+    v_details := 'Only a verified clinician may ask for care as a doctor';
+  elsif private.clinical_caller() is null then
+    v_code := 'mfa_required';
+    v_details := 'Letting somebody see clinical data needs multi-factor sign-in';
+  elsif not exists (select 1 from public.patients as t where t.id = v_caller) then
+    v_code := 'forbidden';
+    v_details := 'The account is no patient''s';
   else
-    -- A patient appoints; asking is consenting, so it is active at once. The member may end it.
-    perform private.require_clinical_caller();
-    perform 1 from public.patients as t where t.id = v_caller;
-    if not found then
-      raise exception using errcode = 'PT403', message = 'forbidden',
-        detail = 'The account is no patient''s';
-    end if;
     perform 1 from public.profiles as p
       left join public.doctors as d on d.id = p.id
       where p.id = p_member_or_patient_id and p.is_active and private.is_permanent(p.id)
@@ -270,30 +294,44 @@ begin
     if not found then
       -- Whoever waits to be verified means to ask as a doctor, and learns why that fails.
       if p_kind = 'doctor' and exists (select 1 from public.doctors as d where d.id = v_caller) then
-        raise exception using errcode = 'PT403', message = 'not_verified',
-          detail = 'The clinician is not verified';
+        v_code := 'not_verified';
+        v_details := 'The clinician is not verified';
+      else
+        v_code := 'not_found';
+        v_details := 'No such doctor or caregiver';
       end if;
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No such doctor or caregiver';
     end if;
-    insert into public.care_relationships (
-      patient_id, member_id, kind, scopes, status, requested_by, starts_at
-    )
-    values (
-      v_caller, p_member_or_patient_id, p_kind, v_scopes, 'active', v_caller, now()
-    )
-    returning id into v_id;
   end if;
+  if v_code is not null then
+    return private.refuse(
+      'request_care', 'care_relationship', null, v_patient_id, v_code, v_details
+    );
+  end if;
+  insert into public.care_relationships (
+    patient_id, member_id, kind, scopes, status, requested_by, starts_at
+  )
+  values (
+    v_patient_id,
+    case when v_is_asking then v_caller else p_member_or_patient_id end,
+    p_kind, v_scopes,
+    -- The patient's asking is consenting, so it is active at once; the member may end it.
+    case when v_is_asking then 'requested' else 'active' end,
+    v_caller,
+    case when not v_is_asking then now() end
+  )
+  returning id into v_id;
   perform private.notify(
     p_member_or_patient_id,
-    case v_caller_role when p_kind then 'care_requested' else 'care_accepted' end,
+    case when v_is_asking then 'care_requested' else 'care_accepted' end,
     jsonb_build_object('care_id', v_id)
   );
-  return v_id;
+  return to_jsonb(v_id);
 exception
   when unique_violation then
-    raise exception using errcode = 'PT409', message = 'already_requested',
-      detail = 'There is an open relationship or request of this kind already';
+    return private.refuse(
+      'request_care', 'care_relationship', null, v_patient_id, 'already_requested',
+      'There is an open relationship or request of this kind already'
+    );
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Scopes are one or more of records, tracking, medications, appointments, messages, '
@@ -310,7 +348,7 @@ create function public.request_care(
   p_kind text,
   p_scopes text[] default '{}'
 )
-  returns uuid
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -319,14 +357,14 @@ $$;
 comment on function public.request_care(uuid, text, text[]) is
   'Asks a patient for a care relationship (caller is a verified doctor, or a caregiver, of that '
   'kind), or appoints a doctor or caregiver (caller is the patient; active at once). p_scopes only '
-  'for caregivers. Returns the id. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 '
-  'not_verified, forbidden or mfa_required (a clinician, for themselves), PT404 not_found, PT409 '
-  'already_requested.';
+  'for caregivers. Answers the id, or the error that refuses it, which is logged. Errors: PT400 '
+  'invalid_request, PT401 unauthenticated, PT403 not_verified, forbidden or mfa_required (a '
+  'clinician, for themselves), PT404 not_found, PT409 already_requested.';
 revoke execute on function public.request_care(uuid, text, text[]) from public, anon, service_role;
 grant execute on function public.request_care(uuid, text, text[]) to authenticated;
 
 create function private.respond_care_request(p_id uuid, p_accept boolean, p_scopes text[])
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- care_relationships is written by these functions only
   set search_path = ''
@@ -338,8 +376,11 @@ begin
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot respond as p_accept must be true or false';
   end if;
-  if p_accept then
-    perform private.require_clinical_caller();
+  if p_accept and private.clinical_caller() is null then
+    return private.refuse_care(
+      'answer_care', p_id, 'mfa_required',
+      'Letting somebody see clinical data needs multi-factor sign-in'
+    );
   end if;
   -- The row lock lets exactly one of several answers through: the others find no request.
   update public.care_relationships as r set
@@ -355,15 +396,16 @@ begin
   if not found then
     perform 1 from public.care_relationships as r where r.id = p_id and r.patient_id = v_caller;
     if found then
-      raise exception using errcode = 'PT409', message = 'already_answered',
-        detail = 'The request has been answered or withdrawn';
+      return private.refuse_care(
+        'answer_care', p_id, 'already_answered', 'The request has been answered or withdrawn'
+      );
     end if;
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No request with this id';
+    return private.refuse_care('answer_care', p_id, 'not_found', 'No request with this id');
   end if;
   perform private.notify(r.member_id, 'care_accepted', jsonb_build_object('care_id', p_id))
   from public.care_relationships as r
   where r.id = p_id and p_accept;
+  return null;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -382,7 +424,7 @@ create function public.respond_care_request(
   p_accept boolean,
   p_scopes text[] default null
 )
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -390,29 +432,37 @@ as $$
 $$;
 comment on function public.respond_care_request(uuid, boolean, text[]) is
   'The patient accepts or declines a request; p_scopes, for a caregiver, replaces what was asked for. '
-  'Of several answers at once the first counts. Errors: PT400 invalid_request, PT401 '
-  'unauthenticated, PT403 mfa_required (a clinician accepts for themselves), PT404 not_found, PT409 '
+  'Of several answers at once the first counts. Answers null, or the error that refuses it, which '
+  'is logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician accepts for themselves), PT404 not_found, PT409 '
   'already_answered.';
 revoke execute on function public.respond_care_request(uuid, boolean, text[])
   from public, anon, service_role;
 grant execute on function public.respond_care_request(uuid, boolean, text[]) to authenticated;
 
 create function private.set_care_scopes(p_id uuid, p_scopes text[])
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- care_relationships is written by these functions only
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_live_session();
 begin
+  if private.clinical_caller() is null then
+    return private.refuse_care(
+      'set_care_scopes', p_id, 'mfa_required',
+      'Letting somebody see clinical data needs multi-factor sign-in'
+    );
+  end if;
   update public.care_relationships as r set
     scopes = array(select distinct s from unnest(p_scopes) as s order by s)
   where r.id = p_id and r.patient_id = v_caller and r.kind = 'caregiver' and r.status = 'active';
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No active caregiver with this id';
+    return private.refuse_care(
+      'set_care_scopes', p_id, 'not_found', 'No active caregiver with this id'
+    );
   end if;
+  return null;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -425,7 +475,7 @@ revoke execute on function private.set_care_scopes(uuid, text[]) from public, an
 grant execute on function private.set_care_scopes(uuid, text[]) to authenticated;
 
 create function public.set_care_scopes(p_id uuid, p_scopes text[])
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -433,13 +483,13 @@ as $$
 $$;
 comment on function public.set_care_scopes(uuid, text[]) is
   'The patient widens or narrows what an active caregiver may see; it bites on the next statement. '
-  'Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician, for '
+  'Answers null, or the error that refuses it, which is logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required (a clinician, for '
   'themselves), PT404 not_found.';
 revoke execute on function public.set_care_scopes(uuid, text[]) from public, anon, service_role;
 grant execute on function public.set_care_scopes(uuid, text[]) to authenticated;
 
 create function private.end_care(p_id uuid, p_reason text)
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- care_relationships and chart_sessions are written by these functions only
   set search_path = ''
@@ -458,11 +508,11 @@ begin
     perform 1 from public.care_relationships as r
       where r.id = p_id and v_caller in (r.patient_id, r.member_id);
     if found then
-      raise exception using errcode = 'PT409', message = 'already_ended',
-        detail = 'The relationship is not active';
+      return private.refuse_care(
+        'end_care', p_id, 'already_ended', 'The relationship is not active'
+      );
     end if;
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No relationship with this id';
+    return private.refuse_care('end_care', p_id, 'not_found', 'No relationship with this id');
   end if;
   update public.chart_sessions as c set closed_at = now()
   where c.patient_id = v_ended.patient_id and c.viewer_id = v_ended.member_id
@@ -478,6 +528,7 @@ begin
     'care_ended', jsonb_build_object('care_id', p_id)
   )
   where v_ended.starts_at is not null;
+  return null;
 exception
   when check_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -489,7 +540,7 @@ revoke execute on function private.end_care(uuid, text) from public, anon, servi
 grant execute on function private.end_care(uuid, text) to authenticated;
 
 create function public.end_care(p_id uuid, p_reason text default null)
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -497,7 +548,7 @@ as $$
 $$;
 comment on function public.end_care(uuid, text) is
   'Either side ends an active relationship, or the asker withdraws a request; charts that stand on it '
-  'close at once. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 '
+  'close at once. Answers null, or the error that refuses it, which is logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 '
   'already_ended.';
 revoke execute on function public.end_care(uuid, text) from public, anon, service_role;
 grant execute on function public.end_care(uuid, text) to authenticated;

@@ -120,57 +120,67 @@ grant execute on function public.break_glass(uuid, text) to authenticated;
 -- Review -----------------------------------------------------------------------------------------
 
 create function private.review_emergency_access(p_id uuid, p_outcome text, p_note text)
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- chart_sessions is written by these functions only
   set search_path = ''
 as $$
 declare
-  v_admin constant uuid := private.require_admin();
+  v_caller constant uuid := private.require_live_session();
   v_note constant text := regexp_replace(p_note, '^\s+|\s+$', '', 'g');
+  v_code text;
+  v_details text;
   v_chart public.chart_sessions;
 begin
-  if p_outcome is null or p_outcome not in ('justified', 'unjustified')
+  select c.* into v_chart
+  from public.chart_sessions as c
+  where c.id = p_id and c.purpose = 'emergency';
+  if not private.is_admin() then
+    v_code := 'forbidden';
+    v_details := 'Only administrators with multi-factor sign-in may do this';
+  elsif p_outcome is null or p_outcome not in ('justified', 'unjustified')
     or v_note is null or length(v_note) not between 1 and 1000
   then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A review has the outcome justified or unjustified and a note of 1 to 1000 characters';
+  elsif v_chart.id is null then
+    v_code := 'not_found';
+    v_details := 'No emergency access with this id';
+  elsif v_caller in (v_chart.viewer_id, v_chart.patient_id) then
+    -- A doctor or patient of then may be an administrator by now.
+    v_code := 'forbidden';
+    v_details := 'Nobody reviews an emergency access in which they took part';
+  else
+    -- The row lock lets exactly one of several reviews through: the others find it done.
+    update public.chart_sessions as c set
+      reviewed_at = now(),
+      reviewed_by = v_caller,
+      review_outcome = p_outcome,
+      review_note = v_note,
+      -- What was never justified does not stay open.
+      closed_at = case
+        when p_outcome = 'unjustified' and c.expires_at > now() then coalesce(c.closed_at, now())
+        else c.closed_at
+      end
+    where c.id = p_id and c.reviewed_at is null;
+    if not found then
+      v_code := 'already_reviewed';
+      v_details := 'The emergency access has been reviewed';
+    end if;
   end if;
-  -- The row lock lets exactly one of several reviews through: the others find it done.
-  select c.* into v_chart
-  from public.chart_sessions as c
-  where c.id = p_id and c.purpose = 'emergency'
-  for update;
-  if not found then
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No emergency access with this id';
+  if v_code is not null then
+    return private.refuse(
+      'review_emergency', 'chart_session', p_id, v_chart.patient_id, v_code, v_details,
+      p_purpose => 'emergency'
+    );
   end if;
-  -- A doctor or patient of then may be an administrator by now.
-  if v_admin in (v_chart.viewer_id, v_chart.patient_id) then
-    raise exception using errcode = 'PT403', message = 'forbidden',
-      detail = 'Nobody reviews an emergency access in which they took part';
-  end if;
-  if v_chart.reviewed_at is not null then
-    raise exception using errcode = 'PT409', message = 'already_reviewed',
-      detail = 'The emergency access has been reviewed';
-  end if;
-  update public.chart_sessions as c set
-    reviewed_at = now(),
-    reviewed_by = v_admin,
-    review_outcome = p_outcome,
-    review_note = v_note,
-    -- What was never justified does not stay open.
-    closed_at = case
-      when p_outcome = 'unjustified' and c.expires_at > now() then coalesce(c.closed_at, now())
-      else c.closed_at
-    end
-  where c.id = p_id;
   perform private.write_audit(
     'review_emergency', 'chart_session', p_id, v_chart.patient_id, 'emergency',
     jsonb_build_object('outcome', p_outcome, 'note', v_note)
   );
   perform private.notify(person, 'emergency_reviewed', jsonb_build_object('chart_id', p_id))
   from unnest(array[v_chart.viewer_id, v_chart.patient_id]) as person;
+  return null;
 end;
 $$;
 comment on function private.review_emergency_access(uuid, text, text) is
@@ -180,7 +190,7 @@ revoke execute on function private.review_emergency_access(uuid, text, text)
 grant execute on function private.review_emergency_access(uuid, text, text) to authenticated;
 
 create function public.review_emergency_access(p_id uuid, p_outcome text, p_note text)
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -190,7 +200,7 @@ comment on function public.review_emergency_access(uuid, text, text) is
   'Administrators: decides once whether an emergency access was justified or unjustified, with a note '
   'of 1 to 1,000 characters that doctor and patient read; both are notified. An unjustified one that '
   'is still open closes at once; withdrawing the verification is a decision of its own. Not for its '
-  'own doctor or patient. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, '
+  'own doctor or patient. Answers null, or the error that refuses it, which is logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 forbidden, '
   'PT404 not_found, PT409 already_reviewed.';
 revoke execute on function public.review_emergency_access(uuid, text, text)
   from public, anon, service_role;
@@ -311,7 +321,7 @@ grant execute on function public.list_emergency_accesses(integer, text) to authe
 -- Objection --------------------------------------------------------------------------------------
 
 create function private.object_to_emergency_access(p_id uuid, p_note text)
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- chart_sessions is written by these functions only
   set search_path = ''
@@ -319,6 +329,7 @@ as $$
 declare
   v_caller constant uuid := private.require_live_session();
   v_note constant text := regexp_replace(p_note, '^\s+|\s+$', '', 'g');
+  v_patient_id uuid;
 begin
   if v_note is null or length(v_note) not between 1 and 1000 then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -328,14 +339,19 @@ begin
   where c.id = p_id and c.patient_id = v_caller and c.purpose = 'emergency'
     and c.objected_at is null;
   if not found then
-    perform 1 from public.chart_sessions as c
-      where c.id = p_id and c.patient_id = v_caller and c.purpose = 'emergency';
-    if found then
-      raise exception using errcode = 'PT409', message = 'already_objected',
-        detail = 'An objection to this emergency access is on record';
+    select c.patient_id into v_patient_id
+    from public.chart_sessions as c
+    where c.id = p_id and c.purpose = 'emergency';
+    if v_patient_id = v_caller then
+      return private.refuse(
+        'object_to_emergency', 'chart_session', p_id, v_patient_id, 'already_objected',
+        'An objection to this emergency access is on record', p_purpose => 'emergency'
+      );
     end if;
-    raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No emergency access with this id';
+    return private.refuse(
+      'object_to_emergency', 'chart_session', p_id, v_patient_id, 'not_found',
+      'No emergency access with this id', p_purpose => 'emergency'
+    );
   end if;
   perform private.write_audit(
     'object_to_emergency', 'chart_session', p_id, v_caller, 'emergency',
@@ -344,6 +360,7 @@ begin
   perform private.notify_administrators(
     'emergency_objection', jsonb_build_object('chart_id', p_id)
   );
+  return null;
 end;
 $$;
 comment on function private.object_to_emergency_access(uuid, text) is
@@ -353,7 +370,7 @@ revoke execute on function private.object_to_emergency_access(uuid, text)
 grant execute on function private.object_to_emergency_access(uuid, text) to authenticated;
 
 create function public.object_to_emergency_access(p_id uuid, p_note text)
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -362,8 +379,8 @@ $$;
 comment on function public.object_to_emergency_access(uuid, text) is
   'The patient objects, once, to an emergency access to their chart, before or after its review, with '
   'a note of 1 to 1,000 characters that administrators and the doctor read. It is put on record and '
-  'told to every administrator; it closes nothing, as an emergency may go on. Errors: PT400 '
-  'invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_objected.';
+  'told to every administrator; it closes nothing, as an emergency may go on. Answers null, or the '
+  'error that refuses it, which is logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 already_objected.';
 revoke execute on function public.object_to_emergency_access(uuid, text)
   from public, anon, service_role;
 grant execute on function public.object_to_emergency_access(uuid, text) to authenticated;

@@ -412,7 +412,7 @@ create function private.share_medical_record(
   p_access_level text,
   p_expires_at timestamptz
 )
-  returns uuid
+  returns jsonb
   language plpgsql
   security definer -- medical_record_shares is written by these functions only
   set search_path = ''
@@ -431,7 +431,7 @@ begin
       )
     for no key update;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    return private.refuse_record('share_record', p_record_id);
   end if;
   if p_shared_with_id = v_caller then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -445,7 +445,10 @@ begin
   perform 1 from public.profiles as p
     where p.id = p_shared_with_id and p.is_active and private.is_permanent(p.id);
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No account with this id';
+    return private.refuse(
+      'share_record', 'medical_record', p_record_id, v_caller, 'not_found',
+      'No account with this id'
+    );
   end if;
   insert into public.medical_record_shares (
     record_id, patient_id, shared_with_id, shared_by_id, access_level, expires_at
@@ -456,11 +459,13 @@ begin
     p_shared_with_id, 'record_shared',
     jsonb_build_object('share_id', v_id, 'record_id', p_record_id)
   );
-  return v_id;
+  return to_jsonb(v_id);
 exception
   when exclusion_violation then
-    raise exception using errcode = 'PT409', message = 'already_shared',
-      detail = 'The record is shared with this account already: revoke that share first';
+    return private.refuse(
+      'share_record', 'medical_record', p_record_id, v_caller, 'already_shared',
+      'The record is shared with this account already: revoke that share first'
+    );
   when check_violation or not_null_violation or data_exception then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'A share has the level view or download and ends in the future, within a year';
@@ -479,7 +484,7 @@ create function public.share_medical_record(
   p_access_level text,
   p_expires_at timestamptz
 )
-  returns uuid
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -487,15 +492,16 @@ as $$
 $$;
 comment on function public.share_medical_record(uuid, uuid, text, timestamptz) is
   'Shares one of the caller''s own records with another account until p_expires_at (at most a year); '
-  'p_access_level view or download. Returns the share''s id. Errors: PT400 invalid_request, PT401 '
-  'unauthenticated, PT404 not_found, PT409 already_shared.';
+  'p_access_level view or download. Answers the share''s id, or the error that refuses it, which is '
+  'logged. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found, PT409 '
+  'already_shared.';
 revoke execute on function public.share_medical_record(uuid, uuid, text, timestamptz)
   from public, anon, service_role;
 grant execute on function public.share_medical_record(uuid, uuid, text, timestamptz)
   to authenticated;
 
 create function private.revoke_record_share(p_id uuid)
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- medical_record_shares is written by these functions only
   set search_path = ''
@@ -510,10 +516,14 @@ begin
     perform 1 from public.medical_record_shares as s
       where s.id = p_id and v_caller in (s.patient_id, s.shared_with_id);
     if not found then
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No share with this id';
+      return private.refuse(
+        'revoke_share', 'medical_record_share', p_id,
+        (select s.patient_id from public.medical_record_shares as s where s.id = p_id),
+        'not_found', 'No share with this id'
+      );
     end if;
   end if;
+  return null;
 end;
 $$;
 comment on function private.revoke_record_share(uuid) is 'Body of public.revoke_record_share.';
@@ -521,7 +531,7 @@ revoke execute on function private.revoke_record_share(uuid) from public, anon, 
 grant execute on function private.revoke_record_share(uuid) to authenticated;
 
 create function public.revoke_record_share(p_id uuid)
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -529,11 +539,28 @@ as $$
 $$;
 comment on function public.revoke_record_share(uuid) is
   'The patient takes a share back, or its recipient gives it up, at once; ending an ended share '
-  'changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
+  'changes nothing. Answers null, or the error that refuses it, which is logged. Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.revoke_record_share(uuid) from public, anon, service_role;
 grant execute on function public.revoke_record_share(uuid) to authenticated;
 
 -- RPC: records -----------------------------------------------------------------------------------
+
+create function private.refuse_record(p_request text, p_record_id uuid)
+  returns jsonb
+  language sql
+  set search_path = ''
+as $$
+  select private.refuse(
+    p_request, 'medical_record', p_record_id,
+    (select r.patient_id from public.medical_records as r where r.id = p_record_id),
+    'not_found', 'No record with this id'
+  )
+$$;
+comment on function private.refuse_record(text, uuid) is
+  'Refuses a request for a record that is not there for the caller: private.refuse with the patient '
+  'whose it is. For definer functions only.';
+revoke execute on function private.refuse_record(text, uuid)
+  from public, anon, authenticated, service_role;
 
 create type public.opened_record as (
   id uuid,
@@ -623,7 +650,7 @@ revoke execute on function public.open_medical_record(uuid) from public, anon, s
 grant execute on function public.open_medical_record(uuid) to authenticated;
 
 create function private.set_record_deleted(p_id uuid, p_deleted boolean)
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- deleted_at is no column that its owner may set
   set search_path = ''
@@ -638,8 +665,11 @@ begin
       from private.access_decision(private.clinical_caller(), r.patient_id, r.id, 'delete') as d
     );
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    return private.refuse_record(
+      case when p_deleted then 'delete_record' else 'restore_record' end, p_id
+    );
   end if;
+  return null;
 end;
 $$;
 comment on function private.set_record_deleted(uuid, boolean) is
@@ -649,7 +679,7 @@ revoke execute on function private.set_record_deleted(uuid, boolean)
 grant execute on function private.set_record_deleted(uuid, boolean) to authenticated;
 
 create function public.delete_medical_record(p_id uuid)
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
@@ -657,20 +687,22 @@ as $$
 $$;
 comment on function public.delete_medical_record(uuid) is
   'The patient deletes a record: nobody else sees it from now on; it can be restored until retention '
-  'removes it. Deleting twice changes nothing. Errors: PT401 unauthenticated, PT404 not_found.';
+  'removes it. Deleting twice changes nothing. Answers null, or the error that refuses it, which is '
+  'logged. Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.delete_medical_record(uuid) from public, anon, service_role;
 grant execute on function public.delete_medical_record(uuid) to authenticated;
 
 create function public.restore_medical_record(p_id uuid)
-  returns void
+  returns jsonb
   language sql
   set search_path = ''
 as $$
   select private.set_record_deleted(p_id, false)
 $$;
 comment on function public.restore_medical_record(uuid) is
-  'The patient takes a deletion back; shares that are still live show the record again. Errors: '
-  'PT401 unauthenticated, PT404 not_found.';
+  'The patient takes a deletion back; shares that are still live show the record again. Answers '
+  'null, or the error that refuses it, which is logged. Errors: PT401 unauthenticated, PT404 '
+  'not_found.';
 revoke execute on function public.restore_medical_record(uuid) from public, anon, service_role;
 grant execute on function public.restore_medical_record(uuid) to authenticated;
 
@@ -687,7 +719,10 @@ create function private.begin_record_upload(
     upload_id uuid,
     storage_path text,
     expires_at timestamptz,
-    data_key_id uuid
+    data_key_id uuid,
+    code text,
+    message text,
+    details text
   )
   language plpgsql
   security definer -- record_uploads is not writable by the caller
@@ -697,16 +732,25 @@ as $$
 declare
   v_caller constant uuid := private.require_live_session();
   v_patient_id constant uuid := private.writable_record(p_record_id);
+  v_refusal jsonb;
   v_upload private.record_uploads;
 begin
   if v_patient_id is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    v_refusal := private.refuse_record('upload_file', p_record_id);
+  elsif exists (
+    select 1 from public.medical_records as r
+    where r.id = p_record_id and r.file_name is not null
+  ) then
+    v_refusal := private.refuse(
+      'upload_file', 'medical_record', p_record_id, v_patient_id, 'already_uploaded',
+      'The record has its file already'
+    );
   end if;
-  perform 1 from public.medical_records as r
-    where r.id = p_record_id and r.file_name is not null;
-  if found then
-    raise exception using errcode = 'PT409', message = 'already_uploaded',
-      detail = 'The record has its file already';
+  if v_refusal is not null then
+    return query
+      select null::uuid, null::text, null::timestamptz, null::uuid, f.code, f.message, f.details
+      from jsonb_to_record(v_refusal) as f (code text, message text, details text);
+    return;
   end if;
   insert into private.record_uploads (
     record_id, patient_id, storage_path, file_name, file_type, file_size, file_sha256, requested_by,
@@ -720,7 +764,8 @@ begin
   )
   returning * into v_upload;
   return query
-    select v_upload.id, v_upload.storage_path, v_upload.expires_at, v_upload.data_key_id;
+    select v_upload.id, v_upload.storage_path, v_upload.expires_at, v_upload.data_key_id,
+      null::text, null::text, null::text;
 exception
   when check_violation or not_null_violation then
     raise exception using errcode = 'PT400', message = 'invalid_request',
@@ -730,8 +775,8 @@ end;
 $$;
 comment on function private.begin_record_upload(uuid, text, text, bigint, text) is
   'Announces a file for a record. Returns where to put it, until when, and the id for its key, which '
-  'add_record_file_key then brings. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 '
-  'not_found, PT409 already_uploaded.';
+  'add_record_file_key then brings; or the refusal, which is logged, in code, message and details: '
+  'PT404 not_found, PT409 already_uploaded. Raises: PT400 invalid_request, PT401 unauthenticated.';
 revoke execute on function private.begin_record_upload(uuid, text, text, bigint, text)
   from public, anon, service_role;
 grant execute on function private.begin_record_upload(uuid, text, text, bigint, text)
@@ -749,7 +794,10 @@ create function private.pending_record_upload(p_record_id uuid, p_upload_id uuid
     completed_at timestamptz,
     object_version text,
     content_type text,
-    content_encoding text
+    content_encoding text,
+    code text,
+    message text,
+    details text
   )
   language plpgsql
   security definer -- record_uploads is not readable by the caller
@@ -759,7 +807,12 @@ as $$
 begin
   perform private.require_live_session();
   if private.writable_record(p_record_id) is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    return query
+      select null::uuid, null::text, null::text, null::text, null::bigint, null::text, null::text,
+        null::timestamptz, null::text, null::text, null::text, f.code, f.message, f.details
+      from jsonb_to_record(private.refuse_record('upload_file', p_record_id))
+        as f (code text, message text, details text);
+    return;
   end if;
   return query
     with announced as (
@@ -783,7 +836,7 @@ begin
     select
       a.id, a.storage_path, a.file_name, a.file_type, a.file_size, a.file_sha256,
       a.ciphertext_sha256, a.completed_at, o.version, o.metadata ->> 'mimetype',
-      o.metadata ->> 'contentEncoding'
+      o.metadata ->> 'contentEncoding', null::text, null::text, null::text
     from newest as n
     join announced as a
       on (a.file_name, a.file_type, a.file_size, a.file_sha256)
@@ -800,8 +853,9 @@ end;
 $$;
 comment on function private.pending_record_upload(uuid, uuid) is
   'The completed announcement of a record, or its newest open one, or the one of an id, with what '
-  'Storage has there; object_version is null while nothing has arrived in time. Errors: PT401 '
-  'unauthenticated, PT404 not_found, PT409 upload_missing.';
+  'Storage has there; object_version is null while nothing has arrived in time; or the refusal, '
+  'which is logged, in code, message and details: PT404 not_found. Raises: PT401 unauthenticated, '
+  'PT409 upload_missing.';
 revoke execute on function private.pending_record_upload(uuid, uuid)
   from public, anon, service_role;
 grant execute on function private.pending_record_upload(uuid, uuid) to authenticated;
@@ -811,7 +865,7 @@ create function private.complete_record_upload(
   p_object_version text,
   p_ciphertext_sha256 text
 )
-  returns void
+  returns jsonb
   language plpgsql
   security definer -- the worker has no rights on the tables themselves
   set search_path = ''
@@ -835,10 +889,10 @@ begin
       detail = 'The announcement is gone, was rejected, or is too old';
   end if;
   if private.writable_record(v_upload.record_id) is null then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
+    return private.refuse_record('upload_file', v_upload.record_id);
   end if;
   if v_upload.completed_at is not null then
-    return;
+    return null;
   end if;
   perform 1
   from storage.objects as o
@@ -876,16 +930,20 @@ begin
     'upload_file', 'medical_record', v_upload.record_id,
     (select r.patient_id from public.medical_records as r where r.id = v_upload.record_id)
   );
+  return null;
 exception
   when unique_violation then
-    raise exception using errcode = 'PT409', message = 'already_uploaded',
-      detail = 'The record has its file already';
+    return private.refuse(
+      'upload_file', 'medical_record', v_upload.record_id, v_upload.patient_id, 'already_uploaded',
+      'The record has its file already'
+    );
 end;
 $$;
 comment on function private.complete_record_upload(uuid, text, text) is
   'Gives a record the file of a checked upload, while its object still is the version that was read '
-  'and the caller may still write the record; repeating it changes nothing. Errors: PT401 '
-  'unauthenticated, PT404 not_found, PT409 already_uploaded or upload_missing.';
+  'and the caller may still write the record; repeating it changes nothing. Answers null, or the '
+  'error that refuses it, which is logged: PT404 not_found, PT409 already_uploaded. Raises: PT401 '
+  'unauthenticated, PT409 upload_missing.';
 revoke execute on function private.complete_record_upload(uuid, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function private.complete_record_upload(uuid, text, text) to records_worker;

@@ -177,29 +177,6 @@ comment on function private.clinical_caller() is
 revoke execute on function private.clinical_caller()
   from public, anon, authenticated, service_role;
 
-create function private.require_clinical_caller()
-  returns uuid
-  language plpgsql
-  stable
-  set search_path = ''
-as $$
-declare
-  v_caller constant uuid := private.require_live_session();
-begin
-  if private.clinical_caller() is null then
-    raise exception using errcode = 'PT403', message = 'mfa_required',
-      detail = 'Letting somebody see clinical data needs multi-factor sign-in';
-  end if;
-  return v_caller;
-end;
-$$;
-comment on function private.require_clinical_caller() is
-  'The caller''s id, if their token may carry a clinical right. Whoever lets somebody else in, as the '
-  'patient, passes here: a token that may not see must not appoint who may. For definer functions only. '
-  'Errors: PT401 unauthenticated, PT403 mfa_required.';
-revoke execute on function private.require_clinical_caller()
-  from public, anon, authenticated, service_role;
-
 create function private.may_see_clinical_rows()
   returns boolean
   language plpgsql

@@ -127,7 +127,13 @@ revoke execute on function private.shred_record_file(uuid)
   from public, anon, authenticated, service_role;
 
 create function private.erase_record_file(p_record_id uuid)
-  returns table (erased_at timestamptz, storage_path text)
+  returns table (
+    erased_at timestamptz,
+    storage_path text,
+    code text,
+    message text,
+    details text
+  )
   language plpgsql
   security definer -- record_uploads and data_keys are not writable by the caller
   set search_path = ''
@@ -137,6 +143,7 @@ declare
   v_caller constant uuid := private.require_live_session();
   v_upload private.record_uploads;
   v_erased_at timestamptz;
+  v_refusal jsonb;
 begin
   perform 1 from public.medical_records as r
     where r.id = p_record_id and r.patient_id = v_caller
@@ -144,28 +151,39 @@ begin
       and r.patient_id = private.clinical_caller()
     for no key update;
   if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'No record with this id';
-  end if;
-  select u.* into v_upload
-  from private.record_uploads as u
-  where u.record_id = p_record_id and u.completed_at is not null
-  order by u.erased_at desc nulls first
-  limit 1;
-  if not found then
-    raise exception using errcode = 'PT404', message = 'not_found', detail = 'The record has no file';
-  end if;
-  v_erased_at := v_upload.erased_at;
-  if v_erased_at is null then
-    -- What a doctor has added is part of the documentation of care.
-    if v_upload.requested_by <> v_caller then
-      raise exception using errcode = 'PT403', message = 'forbidden',
-        detail = 'A patient can erase a file that the patient has uploaded, and no other';
+    v_refusal := private.refuse_record('erase_file', p_record_id);
+  else
+    select u.* into v_upload
+    from private.record_uploads as u
+    where u.record_id = p_record_id and u.completed_at is not null
+    order by u.erased_at desc nulls first
+    limit 1;
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'The record has no file';
     end if;
-    perform private.shred_record_file(p_record_id);
-    v_erased_at := now();
+    v_erased_at := v_upload.erased_at;
+    if v_erased_at is null then
+      -- What a doctor has added is part of the documentation of care.
+      if v_upload.requested_by <> v_caller then
+        v_refusal := private.refuse(
+          'erase_file', 'medical_record', p_record_id, v_caller, 'forbidden',
+          'A patient can erase a file that the patient has uploaded, and no other'
+        );
+      else
+        perform private.shred_record_file(p_record_id);
+        v_erased_at := now();
+      end if;
+    end if;
+  end if;
+  if v_refusal is not null then
+    return query
+      select null::timestamptz, null::text, f.code, f.message, f.details
+      from jsonb_to_record(v_refusal) as f (code text, message text, details text);
+    return;
   end if;
   return query
-    select v_erased_at, d.path
+    select v_erased_at, d.path, null::text, null::text, null::text
     from (select) as one
     left join private.dead_record_objects(p_record_id) as d (path) on true;
 end;
@@ -173,7 +191,8 @@ $$;
 comment on function private.erase_record_file(uuid) is
   'The patient erases the file that they uploaded to a record of theirs, for ever. Returns when, and a '
   'row for each object to be removed from Storage, or one with a null path; repeating it gives what is '
-  'left of them. Errors: PT401 '
-  'unauthenticated, PT403 forbidden (a doctor uploaded it), PT404 not_found.';
+  'left of them. Or the refusal, which is logged, in code, message and details: PT403 forbidden (a '
+  'doctor uploaded it), PT404 not_found. Raises: PT401 unauthenticated, PT404 not_found for a record '
+  'without file.';
 revoke execute on function private.erase_record_file(uuid) from public, anon, service_role;
 grant execute on function private.erase_record_file(uuid) to authenticated;

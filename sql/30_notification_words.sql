@@ -31,10 +31,10 @@ create view private.notification_kinds as
   ) as k (kind, urgency, channels, required, collapse_key, is_discreet);
 comment on view private.notification_kinds is
   'Every kind of notification. urgency: normal, or reminder (its time was chosen), security and '
-  'emergency, which wait for no quiet hours. channels: where it goes unless the preferences of an account say otherwise; none: only '
-  'who asks for it gets it. required: what no preference switches off. collapse_key: the id in data '
-  'of which an account has one unread notification at most. is_discreet: whether its words may stand '
-  'on a locked screen, as they tell nothing of care.';
+  'emergency, which wait for no quiet hours. channels: where it goes unless the preferences of an '
+  'account say otherwise; none: only who asks for it gets it. required: what no preference switches '
+  'off. collapse_key: the id in data of which an account has one unread notification at most. '
+  'is_discreet: whether its words may stand on a locked screen, as they tell nothing of care.';
 
 -- Words ------------------------------------------------------------------------------------------
 
@@ -188,8 +188,8 @@ create view private.notification_templates as
     )
   ) as t (kind, locale, title, body);
 comment on view private.notification_templates is
-  'The words of every kind of notification by language (BCP 47). Each kind has English; no text says '
-  'anything of somebody''s health, nor a name.';
+  'The words of every kind of notification by language (BCP 47). Each kind has English; no text '
+  'says anything of somebody''s health, nor a name.';
 
 create view private.notification_minimal_words as
   select t.urgency, t.locale, t.title, t.body
@@ -207,5 +207,5 @@ create view private.notification_minimal_words as
     ('emergency', 'hi', 'आपके लिए एक ज़रूरी सूचना है', 'पढ़ने के लिए अभी ऐप खोलें।')
   ) as t (urgency, locale, title, body);
 comment on view private.notification_minimal_words is
-  'What leaves the app instead of the words of a kind, unless the account wants those: that there is '
-  'something, and how urgent it is.';
+  'What leaves the app instead of the words of a kind, unless the account wants those: that there '
+  'is something, and how urgent it is.';

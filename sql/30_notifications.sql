@@ -27,11 +27,13 @@ comment on table public.notifications is
   'may leave the app, and what it is about is named by ids.';
 comment on column public.notifications.user_id is 'Whom it is for.';
 comment on column public.notifications.kind is 'What it is about; a kind of notification_kinds.';
-comment on column public.notifications.title is 'In the language of the account when it was written.';
+comment on column public.notifications.title is
+  'In the language of the account when it was written.';
 comment on column public.notifications.data is
   'Ids of what it is about, by name, for example {"chart_id": …}; nothing else.';
 comment on column public.notifications.in_app is
-  'False: the account wants this kind outside the app only, and the row is there for its deliveries.';
+  'False: the account wants this kind outside the app only, or has deleted it, and the row is there '
+  'for its deliveries.';
 comment on column public.notifications.collapse_key is
   'What it is one of, for a kind of which one unread notification is enough, for example the id of '
   'the conversation; null: it stands for itself.';
@@ -135,10 +137,10 @@ begin
 end;
 $$;
 comment on function private.notify(uuid, text, jsonb) is
-  'Tells an account something, in its language where there are words in it, else in English: writes '
-  'the notification and one delivery for each channel and address outside the app that preferences '
-  'and kind say. The only way in, for definer functions; it fails, and with it the transaction, when '
-  'it cannot.';
+  'Tells an account something, in its language where there are words in it, else in English: '
+  'writes the notification and one delivery for each channel and address outside the app that '
+  'preferences and kind say. The only way in, for definer functions; it fails, and with it the '
+  'transaction, when it cannot.';
 
 create function private.notify_many(p_user_ids uuid[], p_kind text, p_data jsonb[])
   returns void
@@ -238,6 +240,8 @@ as $$
   select private.notify(p.id, p_kind, p_data)
   from public.profiles as p
   where p.role = 'admin' and p.is_active
+  -- In one order for all: of a kind of which one unread is enough the writers wait for each other.
+  order by p.id
 $$;
 comment on function private.notify_administrators(text, jsonb) is
   'Tells every active administrator something.';
@@ -313,8 +317,8 @@ as $$
   select private.mark_notification_read(p_id)
 $$;
 comment on function public.mark_notification_read(uuid) is
-  'Marks one of the caller''s notifications as read; one that was read keeps its time. Errors: PT401 '
-  'unauthenticated, PT404 not_found.';
+  'Marks one of the caller''s notifications as read; one that was read keeps its time. Errors: '
+  'PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.mark_notification_read(uuid) from public, anon, service_role;
 grant execute on function public.mark_notification_read(uuid) to authenticated;
 
@@ -347,8 +351,8 @@ as $$
   select private.mark_all_notifications_read()
 $$;
 comment on function public.mark_all_notifications_read() is
-  'Marks all of the caller''s unread notifications as read and answers how many there were. Errors: '
-  'PT401 unauthenticated.';
+  'Marks all of the caller''s unread notifications as read and answers how many there were. '
+  'Errors: PT401 unauthenticated.';
 revoke execute on function public.mark_all_notifications_read() from public, anon, service_role;
 grant execute on function public.mark_all_notifications_read() to authenticated;
 
@@ -398,9 +402,9 @@ begin
 end;
 $$;
 comment on function public.list_notifications(integer, text, boolean) is
-  'The caller''s notifications, newest first; p_unread_only leaves out those that were read. Each row '
-  'brings the number of all that are unread. p_limit 1 to 100; p_cursor is the cursor of the last '
-  'row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
+  'The caller''s notifications, newest first; p_unread_only leaves out those that were read. Each '
+  'row brings the number of all that are unread. p_limit 1 to 100; p_cursor is the cursor of the '
+  'last row of the page before. Errors: PT400 invalid_request, PT401 unauthenticated.';
 revoke execute on function public.list_notifications(integer, text, boolean)
   from public, anon, service_role;
 grant execute on function public.list_notifications(integer, text, boolean) to authenticated;
@@ -428,6 +432,16 @@ begin
     where d.notification_id = p_id
     order by d.id
     for update;
+  -- Whoever has got into an account must not be able to stop what warns its owner: that is out of
+  -- sight, and there until it is sent.
+  update public.notifications as n set in_app = false
+  where n.id = p_id and exists (
+    select from public.notification_deliveries as d
+    where d.notification_id = p_id and d.is_urgent and d.status in ('pending', 'sending')
+  );
+  if found then
+    return;
+  end if;
   update public.notification_deliveries as d set status = 'suppressed', last_error = 'deleted'
   where d.notification_id = p_id and d.status = 'pending';
   delete from public.notifications as n where n.id = p_id;
@@ -445,7 +459,8 @@ as $$
   select private.delete_notification(p_id)
 $$;
 comment on function public.delete_notification(uuid) is
-  'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more. '
+  'Deletes one of the caller''s notifications; what of it has not been sent is not sent any more, '
+  'unless it is about security or an emergency. '
   'Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.delete_notification(uuid) from public, anon, service_role;
 grant execute on function public.delete_notification(uuid) to authenticated;

@@ -1,5 +1,5 @@
--- Where notifications go: what an account wants of each kind and channel, its quiet hours, the devices
--- that take its pushes, and addresses that take nothing any more.
+-- Where notifications go: what an account wants of each kind and channel, its quiet hours, the
+-- devices that take its pushes, and addresses that take nothing any more.
 -- Needs: 10_identity.sql, 15_audit.sql, 30_notification_words.sql.
 -- Policies: policies/31_notification_preferences.sql.
 
@@ -33,13 +33,13 @@ comment on column public.notification_preferences.enabled is
   'Whether the kind goes there. Security and emergencies cannot be switched off in the app and by '
   'e-mail.';
 comment on column public.notification_preferences.quiet_from is
-  'Local time in the zone of the profile from which nothing is sent, until quiet_to, across midnight '
-  'when that is earlier; it is sent then. Null: no quiet hours. In the app, and for security and '
-  'emergencies, there are none.';
+  'Local time in the zone of the profile from which nothing is sent, until quiet_to, across '
+  'midnight when that is earlier; it is sent then. Null: no quiet hours. In the app, and for '
+  'security and emergencies, there are none.';
 comment on column public.notification_preferences.quiet_to is 'End of the quiet hours, excluded.';
 comment on column public.notification_preferences.detail is
-  'What is said outside the app: full, the words of the kind; minimal, only that there is something. '
-  'In the app it is always the whole.';
+  'What is said outside the app: full, the words of the kind; minimal, only that there is '
+  'something. In the app it is always the whole.';
 
 create trigger notification_preferences_set_updated_at
   before update on public.notification_preferences
@@ -99,8 +99,8 @@ as $$
     or coalesce(p_enabled, p_channel = any (p_channels))
 $$;
 comment on function private.channel_is_on(text, boolean, text[], text[], boolean) is
-  'Whether a kind with such default and required channels goes to a channel for which the account''s '
-  'preference is p_enabled; null: it has none. For definer functions only.';
+  'Whether a kind with such default and required channels goes to a channel for which the '
+  'account''s preference is p_enabled; null: it has none. For definer functions only.';
 revoke execute on function private.channel_is_on(text, boolean, text[], text[], boolean)
   from public, anon, authenticated, service_role;
 
@@ -170,9 +170,10 @@ create table public.device_tokens (
     check (retired_reason in ('removed', 'replaced', 'unregistered'))
 );
 comment on table public.device_tokens is
-  'One installation of the app, or one browser, that takes pushes for the account that is signed in '
-  'there. Personal data, no health data.';
-comment on column public.device_tokens.platform is 'fcm: Firebase; webpush: a push service (RFC 8030).';
+  'One installation of the app, or one browser, that takes pushes for the account that is signed '
+  'in there. Personal data, no health data.';
+comment on column public.device_tokens.platform is
+  'fcm: Firebase; webpush: a push service (RFC 8030).';
 comment on column public.device_tokens.token is 'Registration token of Firebase.';
 comment on column public.device_tokens.endpoint is
   'Push resource of the browser; whose hosts are allowed is for the function that sends.';
@@ -181,7 +182,8 @@ comment on column public.device_tokens.auth is 'The browser''s secret (RFC 8291)
 comment on column public.device_tokens.last_seen_at is 'When the app last registered it.';
 comment on column public.device_tokens.retired_at is 'Since when it gets nothing; null: it does.';
 comment on column public.device_tokens.retired_reason is
-  'removed: by its account; replaced: by newer devices of the account; unregistered: by the provider.';
+  'removed: by its account; replaced: by newer devices of the account; unregistered: by the '
+  'provider.';
 
 create index device_tokens_user_id_idx on public.device_tokens (user_id, last_seen_at desc, id);
 create unique index device_tokens_one_token on public.device_tokens (token);
@@ -256,10 +258,10 @@ as $$
   select private.register_device_token(p_platform, p_token, p_p256dh, p_auth)
 $$;
 comment on function public.register_device_token(text, text, text, text) is
-  'Registers the device for the caller''s pushes, at each start of the app: p_platform fcm with the '
-  'registration token, or webpush with the endpoint as p_token, p_p256dh and p_auth. A device that '
-  'was another account''s is the caller''s from then on; of more than 20 the newest count. Returns '
-  'its id. Errors: PT400 invalid_request, PT401 unauthenticated.';
+  'Registers the device for the caller''s pushes, at each start of the app: p_platform fcm with '
+  'the registration token, or webpush with the endpoint as p_token, p_p256dh and p_auth. A device '
+  'that was another account''s is the caller''s from then on; of more than 20 the newest count. '
+  'Returns its id. Errors: PT400 invalid_request, PT401 unauthenticated.';
 revoke execute on function public.register_device_token(text, text, text, text)
   from public, anon, service_role;
 grant execute on function public.register_device_token(text, text, text, text) to authenticated;
@@ -295,12 +297,12 @@ as $$
   select private.remove_device_token(p_id)
 $$;
 comment on function public.remove_device_token(uuid) is
-  'Ends the caller''s pushes to a device, as on sign-out; removing it again changes nothing. Errors: '
-  'PT401 unauthenticated, PT404 not_found.';
+  'Ends the caller''s pushes to a device, as on sign-out; removing it again changes nothing. '
+  'Errors: PT401 unauthenticated, PT404 not_found.';
 revoke execute on function public.remove_device_token(uuid) from public, anon, service_role;
 grant execute on function public.remove_device_token(uuid) to authenticated;
 
--- Addresses that are no use --------------------------------------------------------------------------
+-- Addresses that are no use -----------------------------------------------------------------------
 
 create table private.retired_addresses (
   user_id uuid not null references public.profiles (id) on delete cascade,
@@ -315,6 +317,8 @@ create table private.retired_addresses (
   constraint retired_addresses_reason_check check (reason ~ '^[A-Za-z0-9_.:-]{1,64}$')
 );
 comment on table private.retired_addresses is
-  'E-mail addresses and numbers to which nothing is sent to an account any more, because a provider '
-  'said that they do not exist or want nothing. By digest, so that another address works again.';
-comment on column private.retired_addresses.reason is 'Code of the provider, or of what it reported.';
+  'E-mail addresses and numbers to which nothing is sent to an account any more, because a '
+  'provider said that they do not exist or want nothing. By digest, so that another address works '
+  'again.';
+comment on column private.retired_addresses.reason is
+  'Code of the provider, or of what it reported.';

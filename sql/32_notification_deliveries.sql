@@ -1,6 +1,7 @@
 -- Deliveries: the outbox of notifications. private.notify writes a row for each channel and address
--- outside the app in the transaction of the cause; a worker claims what is due, sends it after commit,
--- and says what became of it. A claim is a lease: what a worker that died had in hand falls due again.
+-- outside the app in the transaction of the cause; a worker claims what is due, sends it after
+-- commit, and says what became of it. A claim is a lease: what a worker that died had in hand falls
+-- due again.
 -- Needs: 30_notifications.sql, 31_notification_preferences.sql; 15_audit.sql when it runs.
 -- Policies: policies/32_notification_deliveries.sql.
 
@@ -43,8 +44,8 @@ create table public.notification_deliveries (
     check (status <> 'sent' or sent_at is not null)
 );
 comment on table public.notification_deliveries is
-  'One notification on its way to one address outside the app. Personal data: that somebody was told '
-  'something. The address itself is not here; it is read when the row is claimed.';
+  'One notification on its way to one address outside the app. Personal data: that somebody was '
+  'told something. The address itself is not here; it is read when the row is claimed.';
 comment on column public.notification_deliveries.notification_id is
   'What is told; null: its owner has deleted it.';
 comment on column public.notification_deliveries.user_id is 'Who is told.';
@@ -53,14 +54,17 @@ comment on column public.notification_deliveries.device_token_id is 'Of a push: 
 comment on column public.notification_deliveries.is_urgent is
   'Whether it is of a kind for security or emergencies: those go first.';
 comment on column public.notification_deliveries.status is
-  'pending: waits for next_attempt_at; sending: a worker has it; sent: a provider took it; failed: it '
-  'cannot arrive; dead: given up after the last attempt; suppressed: not wanted any more.';
-comment on column public.notification_deliveries.attempts is 'How often a worker has had it in hand.';
+  'pending: waits for next_attempt_at; sending: a worker has it; sent: a provider took it; '
+  'failed: it cannot arrive; dead: given up after the last attempt; suppressed: not wanted any '
+  'more.';
+comment on column public.notification_deliveries.attempts is
+  'How often a worker has had it in hand.';
 comment on column public.notification_deliveries.failures is
   'How many attempts ended in an error that may pass; the others of a row that was not sent are '
   'workers that died.';
 comment on column public.notification_deliveries.next_attempt_at is
-  'When it is due: of a pending one the next attempt, of one that is being sent the end of the lease.';
+  'When it is due: of a pending one the next attempt, of one that is being sent the end of the '
+  'lease.';
 comment on column public.notification_deliveries.claim_token is
   'Which claim has it; an outcome counts while it is the same.';
 comment on column public.notification_deliveries.address_sha256 is
@@ -112,18 +116,19 @@ create table private.delivery_receipts (
   constraint delivery_receipts_error_code_check check (error_code ~ '^[A-Za-z0-9_.:-]{1,64}$')
 );
 comment on table private.delivery_receipts is
-  'What providers reported of messages, each report once, also of messages that are not known (yet). '
-  'Not PHI: ids and codes.';
+  'What providers reported of messages, each report once, also of messages that are not known '
+  '(yet). Not PHI: ids and codes.';
 comment on column private.delivery_receipts.event_id is
   'Id of the report with the provider; a repeat has the same.';
 comment on column private.delivery_receipts.status is
-  'sent and delivered: on its way, and arrived; failed: it will not arrive; bounced and unregistered: '
-  'nor will anything else to this address; complained: it arrived, and its reader wants no more.';
+  'sent and delivered: on its way, and arrived; failed: it will not arrive; bounced and '
+  'unregistered: nor will anything else to this address; complained: it arrived, and its reader '
+  'wants no more.';
 
 create index delivery_receipts_message_idx
   on private.delivery_receipts (provider, provider_message_id);
 
--- Giving up ----------------------------------------------------------------------------------------
+-- Giving up ---------------------------------------------------------------------------------------
 
 create function private.tell_of_dead_deliveries(p_ids uuid[])
   returns void
@@ -137,14 +142,16 @@ as $$
   left join public.notifications as n on n.id = d.notification_id
   -- Of what was to tell an administrator of such a thing nobody is told again.
   where d.id = any (p_ids) and n.kind is distinct from 'delivery_dead'
-  order by d.id
+  -- By what they collapse to, so that two workers do not wait for each other.
+  order by d.channel, d.id
 $$;
 comment on function private.tell_of_dead_deliveries(uuid[]) is
-  'Tells administrators of deliveries that were given up; an unread notification a channel is enough.';
+  'Tells administrators of deliveries that were given up; an unread notification a channel is '
+  'enough.';
 revoke execute on function private.tell_of_dead_deliveries(uuid[])
   from public, anon, authenticated, service_role;
 
--- Claiming -----------------------------------------------------------------------------------------
+-- Claiming ----------------------------------------------------------------------------------------
 
 create function private.claim_deliveries(p_limit integer, p_lease_seconds integer)
   returns table (
@@ -321,7 +328,7 @@ revoke execute on function private.claim_deliveries(integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function private.claim_deliveries(integer, integer) to notification_worker;
 
--- Outcomes -----------------------------------------------------------------------------------------
+-- Outcomes ----------------------------------------------------------------------------------------
 
 create function private.lock_messages(p_provider text, p_message_ids text[])
   returns void
@@ -336,8 +343,8 @@ as $$
   ) as m
 $$;
 comment on function private.lock_messages(text, text[]) is
-  'Makes those who learn the id of a message and those who learn of its receipt wait for each other: '
-  'either sees what the other has written. Before any lock on rows.';
+  'Makes those who learn the id of a message and those who learn of its receipt wait for each '
+  'other: either sees what the other has written. Before any lock on rows.';
 revoke execute on function private.lock_messages(text, text[])
   from public, anon, authenticated, service_role;
 
@@ -383,8 +390,8 @@ as $$
 declare
   v_gone record;
 begin
-  -- What is known of a message decides, and not the order in which it was heard: that it cannot have
-  -- arrived is stronger than that it has.
+  -- What is known of a message decides, and not the order in which it was heard: that it cannot
+  -- have arrived is stronger than that it has.
   update public.notification_deliveries as d set
     status = case when r.has_failed then 'failed' else d.status end,
     delivered_at = case when not r.has_failed then r.delivered_at end,

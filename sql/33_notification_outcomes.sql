@@ -1,5 +1,5 @@
--- What became of deliveries: the outcomes that a worker reports, the receipts of providers, and what
--- administrators see of those that were given up.
+-- What became of deliveries: the outcomes that a worker reports, the receipts of providers, and
+-- what administrators see of those that were given up.
 -- Needs: 32_notification_deliveries.sql. Policies: policies/32_notification_deliveries.sql.
 
 create function private.finish_deliveries(p_outcomes jsonb)
@@ -15,11 +15,14 @@ begin
     or jsonb_array_length(p_outcomes) > 1000
     or exists (
       select 1 from jsonb_array_elements(p_outcomes) as o
-      where coalesce(o ->> 'outcome' not in ('sent', 'retry', 'permanent'), true)
+      where coalesce(
+        o ->> 'outcome' not in ('sent', 'retry', 'permanent', 'suppressed', 'deferred'), true
+      )
     )
   then
     raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'Outcomes are an array of at most 1000, each sent, retry or permanent';
+      detail = 'Outcomes are an array of at most 1000, each sent, retry, permanent, suppressed or '
+        'deferred';
   end if;
   perform private.lock_messages(m.provider, m.message_ids)
   from (
@@ -53,7 +56,8 @@ begin
       case
         when o.outcome = 'sent' then 'sent'
         when o.outcome = 'permanent' then 'failed'
-        when d.failures >= 5 then 'dead'
+        when o.outcome = 'suppressed' then 'suppressed'
+        when o.outcome = 'retry' and d.failures >= 5 then 'dead'
         else 'pending'
       end as next_status
     from public.notification_deliveries as d
@@ -66,9 +70,13 @@ begin
     update public.notification_deliveries as d set
       status = h.next_status,
       claim_token = null,
+      -- One that was not tried has not been in anybody's hand.
+      attempts = d.attempts - (h.outcome = 'deferred')::integer,
       failures = d.failures + (h.outcome = 'retry')::integer,
-      next_attempt_at = case h.next_status
-        when 'pending' then now() + make_interval(secs => greatest(
+      next_attempt_at = case
+        when h.outcome = 'deferred'
+          then now() + make_interval(secs => coalesce(h.retry_after_seconds, 0))
+        when h.next_status = 'pending' then now() + make_interval(secs => greatest(
           private.retry_delay_seconds(d.failures, random()),
           coalesce(h.retry_after_seconds, 0)
         ))
@@ -76,8 +84,10 @@ begin
       end,
       provider = coalesce(h.provider, d.provider),
       provider_message_id = case h.outcome when 'sent' then h.provider_message_id end,
-      last_error = case
-        when h.outcome <> 'sent' then coalesce(h.error_code, 'unknown')
+      last_error = case h.outcome
+        when 'sent' then null
+        when 'deferred' then d.last_error
+        else coalesce(h.error_code, 'unknown')
       end,
       sent_at = case h.outcome when 'sent' then now() end
     from held as h
@@ -111,9 +121,10 @@ comment on function private.finish_deliveries(jsonb) is
   'outcome, provider, provider_message_id, error_code, retry_after_seconds, retire_address}. outcome '
   'sent: a provider took it; retry: tried again after 12 s, 2.5 min, 30 min, 6 h and 24 h, each a '
   'fifth more or less, or after retry_after_seconds if that is longer, then dead, which '
-  'administrators are told; permanent: failed at once. retire_address: nothing more goes to that '
-  'address or device. Returns how many it took; one that another claim has by now, or that is over, '
-  'is left as it is. Errors: PT400 invalid_request.';
+  'administrators are told; permanent: failed at once; suppressed: nobody carries the channel; '
+  'deferred: not tried, due again after retry_after_seconds, and not counted. retire_address: '
+  'nothing more goes to that address or device. Returns how many it took; one that another claim has '
+  'by now, or that is over, is left as it is. Errors: PT400 invalid_request.';
 revoke execute on function private.finish_deliveries(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function private.finish_deliveries(jsonb) to notification_worker;
@@ -127,8 +138,9 @@ as $$
   select (array[12, 150, 1800, 21600, 86400])[least(p_failures, 4) + 1] * (0.8 + 0.4 * p_random)
 $$;
 comment on function private.retry_delay_seconds(integer, double precision) is
-  'Seconds until the next attempt after p_failures failures before this one; p_random, 0 to 1, spreads '
-  'them by a fifth to either side, so that what failed together does not come back together.';
+  'Seconds until the next attempt after p_failures failures before this one; p_random, 0 to 1, '
+  'spreads them by a fifth to either side, so that what failed together does not come back '
+  'together.';
 revoke execute on function private.retry_delay_seconds(integer, double precision)
   from public, anon, authenticated, service_role;
 
@@ -171,10 +183,10 @@ exception
 end;
 $$;
 comment on function private.record_receipt(text, text, text, text, text) is
-  'Takes what a provider reports of a message, once for each p_event_id. p_status: sent, delivered, '
-  'failed, bounced, complained or unregistered; the last three retire the address. The order of '
-  'reports does not matter, and one of a message that is not known is kept until it is. Returns '
-  'whether it is new. Errors: PT400 invalid_request.';
+  'Takes what a provider reports of a message, once for each p_event_id. p_status: sent, '
+  'delivered, failed, bounced, complained or unregistered; the last three retire the address. The '
+  'order of reports does not matter, and one of a message that is not known is kept until it is. '
+  'Returns whether it is new. Errors: PT400 invalid_request.';
 revoke execute on function private.record_receipt(text, text, text, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function private.record_receipt(text, text, text, text, text)
@@ -207,13 +219,13 @@ as $$
   where d.status in ('pending', 'sending')
 $$;
 comment on function private.delivery_backlog() is
-  'How many deliveries wait (pending), are in hand (sending), are due, and were given up (dead); for '
-  'how long the oldest has been due, and when the next one is, null for none.';
+  'How many deliveries wait (pending), are in hand (sending), are due, and were given up (dead); '
+  'for how long the oldest has been due, and when the next one is, null for none.';
 revoke execute on function private.delivery_backlog()
   from public, anon, authenticated, service_role;
 grant execute on function private.delivery_backlog() to notification_worker;
 
--- Administrators -----------------------------------------------------------------------------------
+-- Administrators ----------------------------------------------------------------------------------
 
 create function private.list_dead_deliveries(p_limit integer, p_after jsonb)
   returns table (
@@ -249,8 +261,8 @@ begin
 end;
 $$;
 comment on function private.list_dead_deliveries(integer, jsonb) is
-  'Body of public.list_dead_deliveries. p_after: [created_at, id] of the last row of the page before; '
-  'null for the first page.';
+  'Body of public.list_dead_deliveries. p_after: [created_at, id] of the last row of the page '
+  'before; null for the first page.';
 revoke execute on function private.list_dead_deliveries(integer, jsonb)
   from public, anon, service_role;
 grant execute on function private.list_dead_deliveries(integer, jsonb) to authenticated;
@@ -322,7 +334,7 @@ as $$
   select private.retry_delivery(p_id)
 $$;
 comment on function public.retry_delivery(uuid) is
-  'Administrators: tries a delivery again that was given up, as if it were new; logged. Errors: PT401 '
-  'unauthenticated, PT403 forbidden, PT404 not_found.';
+  'Administrators: tries a delivery again that was given up, as if it were new; logged. Errors: '
+  'PT401 unauthenticated, PT403 forbidden, PT404 not_found.';
 revoke execute on function public.retry_delivery(uuid) from public, anon, service_role;
 grant execute on function public.retry_delivery(uuid) to authenticated;

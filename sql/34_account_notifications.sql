@@ -1,5 +1,5 @@
--- What happens to an account itself, and is told to it: sign-ins and second factors, which are rows of
--- Supabase Auth. Causes in our own tables call private.notify where they are.
+-- What happens to an account itself, and is told to it: sign-ins and second factors, which are rows
+-- of Supabase Auth. Causes in our own tables call private.notify where they are.
 -- Needs: 30_notifications.sql. Policies: none.
 
 create function private.notify_sign_in()
@@ -47,8 +47,8 @@ begin
 end;
 $$;
 comment on function private.notify_factor_change() is
-  'Trigger on auth.mfa_factors: tells an account that a second factor was proved for the first time, '
-  'or taken away after it was. Fails closed: without the notification nothing changes.';
+  'Trigger on auth.mfa_factors: tells an account that a second factor was proved for the first '
+  'time, or taken away after it was. Fails closed: without the notification nothing changes.';
 revoke execute on function private.notify_factor_change()
   from public, anon, authenticated, service_role;
 

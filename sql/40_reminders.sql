@@ -321,6 +321,29 @@ comment on function private.cares_in_scope(uuid, uuid, text) is
 revoke execute on function private.cares_in_scope(uuid, uuid, text)
   from public, anon, authenticated, service_role;
 
+create function private.require_reminder_owner()
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  -- Raised, and not logged as refusals of somebody else's chart are: nobody else's data is asked for.
+  if private.clinical_caller() is null then
+    raise exception using errcode = 'PT403', message = 'mfa_required',
+      detail = 'Clinical data need multi-factor sign-in';
+  end if;
+  return v_caller;
+end;
+$$;
+comment on function private.require_reminder_owner() is
+  'The caller, who acts on reminders of their own, if their token may carry a clinical right. For '
+  'definer functions only. Errors: PT401 unauthenticated, PT403 mfa_required.';
+revoke execute on function private.require_reminder_owner()
+  from public, anon, authenticated, service_role;
+
 -- Making and changing ----------------------------------------------------------------------------
 
 create function private.require_expansion(
@@ -389,7 +412,7 @@ create function private.save_reminder(
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_reminder_owner();
   v_rdate constant timestamp[] := coalesce(p_rdate, '{}');
   v_upcoming timestamptz[] := coalesce(p_upcoming, '{}');
   v_expansion text := case
@@ -609,7 +632,7 @@ create function private.shift_plan(p_reminder_id uuid, p_minutes integer)
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_reminder_owner();
   v_next timestamptz;
 begin
   if p_minutes is null or p_minutes not between -720 and 720 then

@@ -8,7 +8,7 @@ create function private.open_reminder_log(p_log_id uuid)
   set search_path = ''
 as $$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_reminder_owner();
   v_log public.reminder_logs;
 begin
   select l.* into v_log from public.reminder_logs as l

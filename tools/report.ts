@@ -13,10 +13,12 @@ export interface Outcome {
 export interface Suite {
   name: string;
   run: (print: Print) => Promise<Outcome>;
+  /** Whether it waits more than it computes: then it takes no lane, and begins with the first. */
+  waits?: boolean;
 }
 
 /**
- * Runs the suites, `lanes` of them at a time, and prints each line with its suite's name before it.
+ * Runs the suites, `lanes` of them at a time and those that wait beside them, and prints each line with its suite's name before it.
  * The last line is `N passed, N failed`. A suite that throws, or in which nothing ran, has failed.
  *
  * @returns Whether everything passed.
@@ -24,16 +26,20 @@ export interface Suite {
 export async function runSuites(suites: Suite[], lanes = 1): Promise<boolean> {
   const width = Math.max(...suites.map(({ name }) => name.length));
   const total: Outcome = { passed: 0, failed: 0 };
-  const waiting = [...suites];
-  const runNext = async () => {
-    for (let suite = waiting.shift(); suite; suite = waiting.shift()) {
-      const prefix = suites.length > 1 ? `${suite.name.padEnd(width)} | ` : "";
-      const outcome = await runSuite(suite, (line) => console.log(prefix + line));
-      total.passed += outcome.passed;
-      total.failed += outcome.failed;
-    }
+  const run = async (suite: Suite) => {
+    const prefix = suites.length > 1 ? `${suite.name.padEnd(width)} | ` : "";
+    const outcome = await runSuite(suite, (line) => console.log(prefix + line));
+    total.passed += outcome.passed;
+    total.failed += outcome.failed;
   };
-  await Promise.all(Array.from({ length: lanes }, runNext));
+  const queue = suites.filter(({ waits }) => !waits);
+  const runNext = async () => {
+    for (let suite = queue.shift(); suite; suite = queue.shift()) await run(suite);
+  };
+  await Promise.all([
+    ...suites.filter(({ waits }) => waits).map(run),
+    ...Array.from({ length: lanes }, runNext),
+  ]);
   console.log(`\n${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0;
 }

@@ -12,15 +12,36 @@ function functions(files: string[] = []): Suite {
   return { name: "functions", run: (print) => runDenoTests(print, { paths }) };
 }
 
+const E2E = "tests/e2e";
+
+/**
+ * Files that mostly wait, a minute for a signed address to die. On a stack of their own they run from
+ * the beginning beside everything else, and take nothing from it but a few seconds of computing.
+ */
+const WAITING = [`${E2E}/revocation.test.ts`];
+
+/** Files that bring what they need, or a database beside the stack's: they have a stack apart. */
+const ALONE = [
+  ...["access_model", "auth_settings", "catalog_rules", "files_shredding", "keys_rotation"],
+  ...["mutant_tools", "notifications_crash", "page", "qstash", "qstash_crash", "qstash_product"],
+  ...["qstash_queues", "qstash_schedules", "realtime_broadcast", "realtime_change_feed"],
+  ...["realtime_changes", "realtime_presence", "realtime_private", "realtime_restart"],
+  ...["realtime_sockets", "redis", "rest_errors", "schema_tools", "stack", "stack_faults"],
+  ...["stack_kills", "test_tools"],
+].map((name) => `${E2E}/${name}.test.ts`);
+
 function e2e(files: string[] = []): Suite {
-  const paths = files.length > 0 ? files : ["tests/e2e"];
+  const paths = files.length > 0 ? files : [E2E];
   return { name: "e2e", run: (print) => runDenoTests(print, { paths, stack: true }) };
 }
 
-/** All suites, the longest first; two run at a time. */
+/** All suites, the longest first; two run at a time, and beside them what only waits. */
 function everything(): Suite[] {
+  const ignore = [...WAITING, ...ALONE];
   return [
-    e2e(),
+    { ...e2e(WAITING), name: "e2e waits", waits: true },
+    { name: "e2e", run: (print) => runDenoTests(print, { paths: [E2E], ignore, stack: true }) },
+    { name: "e2e alone", run: (print) => runDenoTests(print, { paths: ALONE, stack: true }) },
     { name: "check", run: runChecks },
     { name: "database", run: runDatabaseTests },
     { name: "matrix", run: runMatrixTests },

@@ -8,6 +8,9 @@ import { stopCluster } from "../supabase/local/postgres.ts";
 import { type Stack, startStack } from "../supabase/local/stack.ts";
 import { FORGETFUL, freePort, withCleanup, withFolder } from "./throwaway.ts";
 
+/** The environment before a stack puts its functions' own into it, which is no other stack's. */
+const GIVEN = Deno.env.toObject();
+
 /** A stack for tests, and what a program needs to know of it. */
 export interface TestStack {
   stack: Stack;
@@ -55,7 +58,12 @@ if (import.meta.main) {
     Deno.exit(2);
   }
   const code = await withTestStack(async ({ env }) => {
-    const child = new Deno.Command(command, { args, env, stdin: "null" }).spawn();
+    const child = new Deno.Command(command, {
+      args,
+      clearEnv: true,
+      env: { ...GIVEN, ...env },
+      stdin: "null",
+    }).spawn();
     return await withCleanup(async () => (await child.status).code, async () => {
       try {
         child.kill();

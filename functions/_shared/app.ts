@@ -32,6 +32,8 @@ interface AppOptions {
   name: string;
   /** Paths that are answered without a token. Everything else needs one, unknown paths too. */
   publicPaths?: string[];
+  /** Below this path, with a slash at its end, each route asks for a proof of its own. */
+  publicPrefix?: string;
   /** Paths of jobs, which need the secret key instead: their routes use `fromQueueOrSecretKey`. */
   secretKeyPaths?: string[];
 }
@@ -46,7 +48,7 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /** Builds an app that has everything but its routes. */
 export function newApp(
   deps: Deps,
-  { name, publicPaths = [], secretKeyPaths = [] }: AppOptions,
+  { name, publicPaths = [], publicPrefix, secretKeyPaths = [] }: AppOptions,
 ): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const fail = (thrown: unknown, c: Context<AppEnv>) => {
@@ -91,7 +93,10 @@ export function newApp(
     maxAge: 3600,
   }));
   app.use(onlyErrors);
-  app.use(authenticated(deps, [...publicPaths, ...secretKeyPaths]));
+  const pathsWithoutToken = [...publicPaths, ...secretKeyPaths];
+  app.use(authenticated(deps, (path) =>
+    pathsWithoutToken.includes(path) ||
+    (publicPrefix !== undefined && path.startsWith(publicPrefix))));
 
   app.onError((error, c) => fail(error, c));
   app.notFound((c) => {
@@ -143,9 +148,12 @@ const onlyErrors: MiddlewareHandler<AppEnv> = async (_c, next) => {
   }
 };
 
-function authenticated(deps: Deps, pathsWithoutToken: string[]): MiddlewareHandler<AppEnv> {
+function authenticated(
+  deps: Deps,
+  needsNoToken: (path: string) => boolean,
+): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    if (!pathsWithoutToken.includes(c.req.path)) {
+    if (!needsNoToken(c.req.path)) {
       c.set("caller", { ...c.var.context, ...await verifyCaller(c.req.raw, deps.auth) });
     }
     await next();

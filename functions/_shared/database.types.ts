@@ -150,6 +150,36 @@ export type Database = {
         };
         Relationships: [];
       };
+      "blocks": {
+        Row: {
+          "blocked_id": string;
+          "blocker_id": string;
+          "created_at": string;
+          "id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "blocked_id": string;
+          "blocker_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+        };
+        Update: {
+          "blocked_id"?: string;
+          "blocker_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "blocks_blocker_id_fkey";
+            columns: ["blocker_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "care_relationships": {
         Row: {
           "created_at": string;
@@ -297,6 +327,137 @@ export type Database = {
             columns: ["viewer_id"];
             isOneToOne: false;
             referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversation_participants": {
+        Row: {
+          "conversation_id": string;
+          "created_at": string;
+          "id": string;
+          "joined_at": string;
+          "joined_seq": number;
+          "last_read_message_id": number | null;
+          "last_read_seq": number;
+          "last_sent_seq": number;
+          "left_at": string | null;
+          "left_seq": number | null;
+          "patient_id": string | null;
+          "role": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "conversation_id": string;
+          "created_at"?: string;
+          "id"?: string;
+          "joined_at"?: string;
+          "joined_seq"?: number;
+          "last_read_message_id"?: number | null;
+          "last_read_seq"?: number;
+          "last_sent_seq"?: number;
+          "left_at"?: string | null;
+          "left_seq"?: number | null;
+          "patient_id"?: string | null;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "conversation_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "joined_at"?: string;
+          "joined_seq"?: number;
+          "last_read_message_id"?: number | null;
+          "last_read_seq"?: number;
+          "last_sent_seq"?: number;
+          "left_at"?: string | null;
+          "left_seq"?: number | null;
+          "patient_id"?: string | null;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversation_participants_conversation_id_fkey";
+            columns: ["conversation_id"];
+            isOneToOne: false;
+            referencedRelation: "conversations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "conversation_participants_user_id_fkey";
+            columns: ["user_id"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversations": {
+        Row: {
+          "community_id": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "epoch": number;
+          "id": string;
+          "kind": string;
+          "last_message_at": string | null;
+          "last_message_id": number | null;
+          "last_seq": number;
+          "pair": (string)[] | null;
+          "patient_id": string | null;
+          "title": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "community_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "epoch"?: number;
+          "id"?: string;
+          "kind": string;
+          "last_message_at"?: string | null;
+          "last_message_id"?: number | null;
+          "last_seq"?: number;
+          "pair"?: (string)[] | null;
+          "patient_id"?: string | null;
+          "title"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "community_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "epoch"?: number;
+          "id"?: string;
+          "kind"?: string;
+          "last_message_at"?: string | null;
+          "last_message_id"?: number | null;
+          "last_seq"?: number;
+          "pair"?: (string)[] | null;
+          "patient_id"?: string | null;
+          "title"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversations_created_by_fkey";
+            columns: ["created_by"];
+            isOneToOne: false;
+            referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "conversations_patient_id_fkey";
+            columns: ["patient_id"];
+            isOneToOne: false;
+            referencedRelation: "patients";
             referencedColumns: ["id"];
           },
         ];
@@ -663,6 +824,69 @@ export type Database = {
             columns: ["user_id"];
             isOneToOne: false;
             referencedRelation: "profiles";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "messages": {
+        Row: {
+          "attachment_path": string | null;
+          "client_id": string | null;
+          "content": string | null;
+          "conversation_id": string;
+          "created_at": string;
+          "deleted_at": string | null;
+          "edited_at": string | null;
+          "id": number;
+          "is_encrypted": boolean;
+          "kind": string;
+          "metadata": NonNullable<Json>;
+          "reply_to_id": number | null;
+          "sender_id": string | null;
+          "seq": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attachment_path"?: never;
+          "client_id"?: string | null;
+          "content"?: string | null;
+          "conversation_id": string;
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "edited_at"?: string | null;
+          "id"?: never;
+          "is_encrypted"?: boolean;
+          "kind"?: string;
+          "metadata"?: NonNullable<Json>;
+          "reply_to_id"?: number | null;
+          "sender_id"?: string | null;
+          "seq": number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "attachment_path"?: never;
+          "client_id"?: string | null;
+          "content"?: string | null;
+          "conversation_id"?: string;
+          "created_at"?: string;
+          "deleted_at"?: string | null;
+          "edited_at"?: string | null;
+          "id"?: never;
+          "is_encrypted"?: boolean;
+          "kind"?: string;
+          "metadata"?: NonNullable<Json>;
+          "reply_to_id"?: number | null;
+          "sender_id"?: string | null;
+          "seq"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "messages_conversation_id_fkey";
+            columns: ["conversation_id"];
+            isOneToOne: false;
+            referencedRelation: "conversations";
             referencedColumns: ["id"];
           },
         ];
@@ -1218,6 +1442,10 @@ export type Database = {
       };
     };
     Functions: {
+      "add_participant": {
+        Args: { "p_conversation_id": string; "p_role"?: string; "p_user_id": string };
+        Returns: undefined;
+      };
       "adherence": {
         Args: { "p_from": string; "p_patient_id"?: string; "p_to": string };
         Returns: {
@@ -1288,6 +1516,7 @@ export type Database = {
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
       "complete_reminder": { Args: { "p_log_id": string; "p_notes"?: string }; Returns: string };
+      "conversation_topic": { Args: { "p_id": string }; Returns: string };
       "create_reminder": {
         Args: {
           "p_cycle_days_off"?: number;
@@ -1311,10 +1540,50 @@ export type Database = {
         };
         Returns: string;
       };
-      "delete_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "delete_medical_record": { Args: { "p_id": string }; Returns: Json };
+      "delete_message": {
+        Args: { "p_id": number };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "delete_notification": { Args: { "p_id": string }; Returns: undefined };
-      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: undefined };
+      "edit_message": {
+        Args: { "p_content": string; "p_id": number };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "end_care": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
       "grant_account": { Args: { "p_grant": string; "p_user_id": string }; Returns: undefined };
+      "leave_conversation": { Args: { "p_id": string }; Returns: undefined };
+      "list_conversations": {
+        Args: { "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "active_at": string;
+          "created_at": string;
+          "cursor": string;
+          "id": string;
+          "kind": string;
+          "last_message": Json;
+          "last_read_message_id": number;
+          "muted_until": string;
+          "patient_id": string;
+          "peer_id": string;
+          "role": string;
+          "title": string;
+          "topic": string;
+          "unread_count": number;
+        }[];
+      };
       "list_dead_deliveries": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -1350,6 +1619,25 @@ export type Database = {
           "viewer_name": string;
         }[];
       };
+      "list_messages": {
+        Args: { "p_conversation_id": string; "p_cursor"?: string; "p_limit"?: number };
+        Returns: {
+          "client_id": string;
+          "content": string;
+          "conversation_id": string;
+          "created_at": string;
+          "cursor": string;
+          "deleted_at": string;
+          "edited_at": string;
+          "id": number;
+          "is_encrypted": boolean;
+          "kind": string;
+          "metadata": Json;
+          "reply_to_id": number;
+          "sender_id": string;
+          "seq": number;
+        }[];
+      };
       "list_notifications": {
         Args: { "p_cursor"?: string; "p_limit"?: number; "p_unread_only"?: boolean };
         Returns: {
@@ -1365,6 +1653,10 @@ export type Database = {
         }[];
       };
       "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: number };
+      "mark_conversation_read": {
+        Args: { "p_id": string; "p_message_id": number };
+        Returns: undefined;
+      };
       "mark_notification_read": { Args: { "p_id": string }; Returns: undefined };
       "medication_supply": {
         Args: Record<PropertyKey, never>;
@@ -1376,6 +1668,7 @@ export type Database = {
           "stock": number;
         }[];
       };
+      "mute_conversation": { Args: { "p_id": string; "p_until": string }; Returns: undefined };
       "my_access_log": {
         Args: { "p_cursor"?: string; "p_limit"?: number };
         Returns: {
@@ -1396,10 +1689,7 @@ export type Database = {
           "summary": string;
         }[];
       };
-      "object_to_emergency_access": {
-        Args: { "p_id": string; "p_note": string };
-        Returns: undefined;
-      };
+      "object_to_emergency_access": { Args: { "p_id": string; "p_note": string }; Returns: Json };
       "open_chart": {
         Args: { "p_patient_id": string; "p_purpose": string };
         Returns: Database["public"]["CompositeTypes"]["opened_chart"];
@@ -1425,9 +1715,13 @@ export type Database = {
         Returns: string;
       };
       "remove_device_token": { Args: { "p_id": string }; Returns: undefined };
+      "remove_participant": {
+        Args: { "p_conversation_id": string; "p_user_id": string };
+        Returns: undefined;
+      };
       "request_care": {
         Args: { "p_kind": string; "p_member_or_patient_id": string; "p_scopes"?: (string)[] };
-        Returns: string;
+        Returns: Json;
       };
       "request_doctor_verification": {
         Args: { "p_license_number": string; "p_organization"?: string; "p_specialty": string };
@@ -1435,19 +1729,19 @@ export type Database = {
       };
       "respond_care_request": {
         Args: { "p_accept": boolean; "p_id": string; "p_scopes"?: (string)[] };
-        Returns: undefined;
+        Returns: Json;
       };
-      "restore_medical_record": { Args: { "p_id": string }; Returns: undefined };
+      "restore_medical_record": { Args: { "p_id": string }; Returns: Json };
       "retry_delivery": { Args: { "p_id": string }; Returns: undefined };
       "review_emergency_access": {
         Args: { "p_id": string; "p_note": string; "p_outcome": string };
-        Returns: undefined;
+        Returns: Json;
       };
       "revoke_account_grant": {
         Args: { "p_grant": string; "p_user_id": string };
         Returns: undefined;
       };
-      "revoke_record_share": { Args: { "p_id": string }; Returns: undefined };
+      "revoke_record_share": { Args: { "p_id": string }; Returns: Json };
       "search_patients": {
         Args: { "p_cursor"?: string; "p_limit"?: number; "p_query"?: string };
         Returns: {
@@ -1460,11 +1754,29 @@ export type Database = {
           "last_name": string;
         }[];
       };
+      "send_message": {
+        Args: {
+          "p_client_id": string;
+          "p_content": string;
+          "p_conversation_id": string;
+          "p_is_encrypted"?: boolean;
+          "p_kind"?: string;
+          "p_metadata"?: Json;
+          "p_reply_to_id"?: number;
+        };
+        Returns: Database["public"]["CompositeTypes"]["chat_message"];
+        SetofOptions: {
+          from: "*";
+          to: "chat_message";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "set_account_active": {
         Args: { "p_active": boolean; "p_reason": string; "p_user_id": string };
         Returns: undefined;
       };
-      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: undefined };
+      "set_care_scopes": { Args: { "p_id": string; "p_scopes": (string)[] }; Returns: Json };
       "share_medical_record": {
         Args: {
           "p_access_level": string;
@@ -1472,11 +1784,21 @@ export type Database = {
           "p_record_id": string;
           "p_shared_with_id": string;
         };
-        Returns: string;
+        Returns: Json;
       };
       "shift_plan": { Args: { "p_minutes": number; "p_reminder_id": string }; Returns: string };
       "skip_reminder": { Args: { "p_log_id": string; "p_notes"?: string }; Returns: undefined };
       "snooze_reminder": { Args: { "p_log_id": string; "p_minutes": number }; Returns: string };
+      "start_conversation": {
+        Args: { "p_kind"?: string; "p_participant_ids": (string)[]; "p_title"?: string };
+        Returns: Database["public"]["CompositeTypes"]["started_conversation"];
+        SetofOptions: {
+          from: "*";
+          to: "started_conversation";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "touch_last_active": { Args: Record<PropertyKey, never>; Returns: undefined };
       "upcoming_reminders": {
         Args: { "p_hours"?: number };
@@ -1562,6 +1884,21 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
+      "chat_message": {
+        "id": number | null;
+        "conversation_id": string | null;
+        "seq": number | null;
+        "sender_id": string | null;
+        "client_id": string | null;
+        "kind": string | null;
+        "content": string | null;
+        "metadata": Json | null;
+        "is_encrypted": boolean | null;
+        "reply_to_id": number | null;
+        "edited_at": string | null;
+        "deleted_at": string | null;
+        "created_at": string | null;
+      };
       "opened_chart": {
         "id": string | null;
         "expires_at": string | null;
@@ -1587,6 +1924,13 @@ export type Database = {
         "message": string | null;
         "details": string | null;
         "hint": string | null;
+      };
+      "started_conversation": {
+        "id": string | null;
+        "kind": string | null;
+        "title": string | null;
+        "topic": string | null;
+        "created_at": string | null;
       };
     };
   };

@@ -29,7 +29,8 @@ export type WorkerRole =
   | "rate_limit_worker"
   | "identity_worker"
   | "audit_worker"
-  | "keys_worker";
+  | "keys_worker"
+  | "notification_worker";
 
 /** A value that is sent as a parameter. JSON goes as text and is cast in the statement. */
 export type SqlValue = string | number | boolean | null;

@@ -11,7 +11,7 @@ const JwkSet = z.preprocess(
 );
 
 /** JSON text whose value is checked by `schema`. */
-function json<T extends z.ZodType>(schema: T) {
+export function json<T extends z.ZodType>(schema: T) {
   return z.string().transform((text, context) => {
     try {
       return JSON.parse(text);
@@ -23,7 +23,7 @@ function json<T extends z.ZodType>(schema: T) {
 }
 
 /** A variable that is set to nothing counts as not set. */
-function optional<T extends z.ZodType>(schema: T) {
+export function optional<T extends z.ZodType>(schema: T) {
   return z.preprocess((value) => value === "" ? undefined : value, schema.optional());
 }
 
@@ -103,7 +103,19 @@ export type Env = z.infer<typeof EnvSchema>;
  * @throws {Error} Naming, in one sentence, every variable that is missing or wrong, never its value.
  */
 export function readEnv(variables: Record<string, string>): Env {
-  const result = EnvSchema.safeParse(variables);
+  return readVariables(EnvSchema, variables);
+}
+
+/**
+ * Checks the variables that one function has for itself.
+ *
+ * @throws {Error} As `readEnv`.
+ */
+export function readVariables<S extends z.ZodType>(
+  schema: S,
+  variables: Record<string, string>,
+): z.output<S> {
+  const result = schema.safeParse(variables);
   if (result.success) return result.data;
   const faults = result.error.issues.map((issue) => {
     const name = String(issue.path[0]);

@@ -34,9 +34,10 @@ export const DEFAULT_POLICY: CallPolicy = {
 };
 
 /** A provider's answer that says it cannot work now. */
-class ProviderDownError extends Error {
+export class ProviderDownError extends Error {
   override readonly name = "ProviderDownError";
-  constructor(readonly code: string) {
+  /** @param retryAfter The header `Retry-After` of the answer. */
+  constructor(readonly code: string, readonly retryAfter: string | null = null) {
     super("The provider answered that it is down");
   }
 }
@@ -66,6 +67,6 @@ export function resilientFetch(
       const response = await inner(input, { ...init, signal });
       if (response.status < 502 || response.status > 504) return response;
       await response.body?.cancel();
-      throw new ProviderDownError(String(response.status));
+      throw new ProviderDownError(String(response.status), response.headers.get("retry-after"));
     });
 }

@@ -34,6 +34,13 @@ export async function sealAudit(
   context: RequestContext,
 ): Promise<SealReport> {
   if (caller) await asCaller(deps.sql, caller, (tx) => tx`select private.require_admin()`);
+  // Before, and apart: the sealer takes up what was committed by then.
+  await asWorker(
+    deps.sql,
+    "audit_worker",
+    caller ?? context,
+    (tx) => tx`select private.list_refusals()`,
+  );
   const report = await asWorker(deps.sql, "audit_worker", caller ?? context, async (tx) => {
     const [row] = await tx<Omit<SealReport, "head">>`
       select is_busy, seals, events, is_drained from private.seal_audit(${MAX_SEALS})`;

@@ -4,6 +4,7 @@
 // after a crash.
 
 import { importKey } from "../../clients/blf1.ts";
+import { type Refusal, throwRefusal } from "../_shared/database_errors.ts";
 import { asCaller, asWorker, type Caller } from "../_shared/db.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { AppError, type ProblemDetail } from "../_shared/errors.ts";
@@ -35,14 +36,16 @@ export async function startUpload(
 ) {
   const upload = await asCaller(deps.sql, caller, async (tx) => {
     const [row] = await tx<
-      { upload_id: string; storage_path: string; expires_at: Date; data_key_id: string }
+      Refusal & { upload_id: string; storage_path: string; expires_at: Date; data_key_id: string }
     >`
-      select upload_id, storage_path, expires_at, data_key_id from private.begin_record_upload(
+      select upload_id, storage_path, expires_at, data_key_id, code, message, details
+      from private.begin_record_upload(
         ${recordId}::uuid, ${file.file_name}, ${file.file_type}, ${file.file_size}::bigint,
         ${file.file_sha256}
       )`;
     return requireRow(row);
   });
+  throwRefusal(upload);
   const encryption = await createFileKey(deps, caller, recordId, upload);
   const { url, token } = await deps.recordFiles.signUpload(upload.storage_path);
   return {
@@ -91,13 +94,14 @@ export async function finishUpload(
   { ciphertext_sha256, upload_id: wanted }: UploadedFile,
 ) {
   const upload = await asCaller(deps.sql, caller, async (tx) => {
-    const [row] = await tx<PendingUpload>`
+    const [row] = await tx<PendingUpload & Refusal>`
       select
         upload_id, storage_path, file_name, file_type, file_size, file_sha256, ciphertext_sha256,
-        completed_at, object_version, content_type, content_encoding
+        completed_at, object_version, content_type, content_encoding, code, message, details
       from private.pending_record_upload(${recordId}::uuid, ${wanted ?? null}::uuid)`;
     return requireRow(row);
   });
+  throwRefusal(upload);
   const { file_name, file_type, file_size, file_sha256 } = upload;
   if (upload.completed_at === null) {
     const declared = { file_type, file_size, file_sha256, ciphertext_sha256 };
@@ -109,11 +113,13 @@ export async function finishUpload(
       });
     }
     // A version is never given twice: what has it before and after was read in between.
-    await asWorker(deps.sql, "records_worker", caller, (tx) =>
-      tx`
-        select private.complete_record_upload(
+    const [refusal] = await asWorker(deps.sql, "records_worker", caller, (tx) =>
+      tx<Refusal>`
+        select code, message, details
+        from jsonb_to_record(private.complete_record_upload(
           ${upload.upload_id}::uuid, ${upload.object_version}, ${ciphertext_sha256}
-        )`);
+        )) as refusal (code text, message text, details text)`);
+    throwRefusal(requireRow(refusal));
   } else if (upload.ciphertext_sha256 !== ciphertext_sha256) throw otherFile();
   return { record_id: recordId, file_name, file_type, file_size, file_sha256 };
 }
@@ -177,12 +183,15 @@ export async function eraseFile(deps: Deps, caller: Caller, recordId: string) {
     deps.sql,
     caller,
     (tx) =>
-      tx<{ erased_at: Date; storage_path: string | null }>`
-      select erased_at, storage_path from private.erase_record_file(${recordId}::uuid)`,
+      tx<Refusal & { erased_at: Date; storage_path: string | null }>`
+      select erased_at, storage_path, code, message, details
+      from private.erase_record_file(${recordId}::uuid)`,
   );
+  const [first] = rows;
+  throwRefusal(requireRow(first));
   const paths = rows.flatMap(({ storage_path }) => storage_path ?? []);
   if (paths.length > 0) await deps.recordFiles.remove(paths);
-  return { record_id: recordId, erased_at: requireRow(rows[0]).erased_at.toISOString() };
+  return { record_id: recordId, erased_at: requireRow(first).erased_at.toISOString() };
 }
 
 const DIFFERENCES: Readonly<Record<FileDifference, string>> = {

@@ -121,6 +121,7 @@ async function platformScripts(): Promise<string[]> {
     await read("./storage.sql"),
     await read("./realtime.sql"),
     await read("./rest.sql"),
+    await read("./qstash.sql"),
   ];
 }
 

@@ -6,6 +6,9 @@ import { parse } from "@std/toml";
 import { PROJECT } from "./cli.ts";
 import type { Part, StackContext } from "./context.ts";
 import { derive } from "./gateway.ts";
+import type { Doubles } from "./providers/providers.ts";
+import { QSTASH_BASE } from "./qstash/base.ts";
+import { REDIS_BASE } from "./redis/base.ts";
 
 /** The environment as it was before a stack put its own into it. */
 const GIVEN = Deno.env.toObject();
@@ -15,8 +18,17 @@ interface FunctionModule {
 }
 
 /** Mounts every function of config.toml; a module is imported when its first request comes. */
-export async function mountFunctions(context: StackContext): Promise<Part> {
-  for (const [name, value] of Object.entries(functionEnv(context))) Deno.env.set(name, value);
+export async function mountFunctions(
+  context: StackContext,
+  doubles: Doubles,
+  { redis = false }: { redis?: boolean } = {},
+): Promise<Part> {
+  const env = {
+    ...providers(doubles),
+    ...functionEnv(context),
+    ...(redis ? redisEnv(context) : {}),
+  };
+  for (const [name, value] of Object.entries(env)) Deno.env.set(name, value);
   const entrypoints = await readEntrypoints();
   const modules = new Map<string, Promise<FunctionModule>>();
   return async (request) => {
@@ -49,14 +61,30 @@ function functionEnv(context: StackContext): Record<string, string> {
     BLIND_INDEX_KEY: GIVEN.BLIND_INDEX_KEY ?? context.keys.blindIndex,
     QSTASH_CURRENT_SIGNING_KEY: GIVEN.QSTASH_CURRENT_SIGNING_KEY ?? context.keys.queue.current,
     QSTASH_NEXT_SIGNING_KEY: GIVEN.QSTASH_NEXT_SIGNING_KEY ?? context.keys.queue.next,
+    QSTASH_URL: GIVEN.QSTASH_URL ?? context.apiUrl + QSTASH_BASE,
+    QSTASH_TOKEN: GIVEN.QSTASH_TOKEN ?? context.keys.queueToken,
     AUDIT_SIGNING_KEY: GIVEN.AUDIT_SIGNING_KEY ?? JSON.stringify(context.keys.auditSigning),
     // On a machine of one's own, pages from anywhere may be tried.
     ALLOWED_ORIGINS: GIVEN.ALLOWED_ORIGINS ?? "*",
   };
 }
 
+/** Makes functions count requests in the stack's Redis. */
+function redisEnv({ apiUrl, keys }: StackContext): Record<string, string> {
+  return {
+    UPSTASH_REDIS_REST_URL: GIVEN.UPSTASH_REDIS_REST_URL ?? apiUrl + REDIS_BASE,
+    UPSTASH_REDIS_REST_TOKEN: GIVEN.UPSTASH_REDIS_REST_TOKEN ?? keys.redisToken,
+  };
+}
+
+/** Who sends mails, texts and pushes: the doubles, unless the outside names somebody real. */
+function providers({ env }: Pick<Doubles, "env">): Record<string, string> {
+  const isNamed = Object.keys(env).concat("SMTP_URL").some((name) => GIVEN[name]);
+  return isNamed ? {} : env;
+}
+
 /** Public half of the signing key, as a JWK for the key set. */
-export function publicKey({ keys }: StackContext): JsonWebKey & { kid: string } {
+export function publicKey({ keys }: Pick<StackContext, "keys">): JsonWebKey & { kid: string } {
   const { kty, crv, x, y, kid } = keys.signing;
   return { kty, crv, x, y, kid, alg: "ES256", use: "sig", key_ops: ["verify"] };
 }

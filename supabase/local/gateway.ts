@@ -2,9 +2,19 @@
 // and keeps `/_local/*` for callers on this machine.
 
 import type { Part, Peer, StackContext } from "./context.ts";
+import { servePage } from "./page.ts";
 
 /** Parts by the first path segment they answer. */
-export type Parts = Record<"auth" | "rest" | "storage" | "functions", Part>;
+export type Parts = Record<
+  "auth" | "rest" | "storage" | "realtime" | "functions" | "qstash" | "redis",
+  Part
+>;
+
+/** Answers below `/_local/<name>` of parts that have something to show there. */
+export type Locals = Record<
+  "qstash" | "providers",
+  (request: Request) => Promise<Response | undefined>
+>;
 
 const CORS = {
   "access-control-allow-origin": "*",
@@ -14,28 +24,47 @@ const CORS = {
 };
 
 /** Builds the gateway's fetch handler. */
-export function createGateway(context: StackContext, parts: Parts): Part {
+export function createGateway(
+  context: StackContext,
+  parts: Parts,
+  locals: Partial<Locals> = {},
+): Part {
   return async (request, peer) => {
     const { pathname } = new URL(request.url);
-    if (pathname.startsWith("/_local/")) return local(context, request, peer);
-    const name = /^\/(auth|rest|storage|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
+    if (pathname.startsWith("/_local/")) return await local(context, locals, request, peer);
+    const server = /^\/(qstash|redis)(?:\/|$)/.exec(pathname)?.[1];
+    // For servers only, so without CORS; and as it came, for a whole address may stand in the path.
+    if (server) return await parts[server as keyof Parts](request, peer);
+    const name = /^\/(auth|rest|storage|realtime|functions)\/v1(?:\/|$)/.exec(pathname)?.[1];
     if (!name) return notFound();
+    // Only the request that the server made can be upgraded, and its response must stay as it is.
+    if (pathname === "/realtime/v1/websocket" && request.headers.has("upgrade")) {
+      return await parts.realtime(request, peer);
+    }
     const inner = withPeer(request, peer);
     // Functions answer CORS themselves, for the origins that they are configured with.
     if (name === "functions") return await parts.functions(inner, peer);
     if (request.method === "OPTIONS") return preflight(request);
-    return withCors(await parts[name as keyof Parts](inner, peer));
+    return withCors(await parts[name as "auth" | "rest" | "storage" | "realtime"](inner, peer));
   };
 }
 
-function local(context: StackContext, request: Request, peer: Peer): Response {
+async function local(
+  context: StackContext,
+  locals: Partial<Locals>,
+  request: Request,
+  peer: Peer,
+): Promise<Response> {
   if (!isLoopback(peer.address) || !isLoopback(new URL(request.url).hostname)) return notFound();
   const url = new URL(request.url);
   if (url.pathname === "/_local/health") return Response.json({ ready: true });
   if (url.pathname === "/_local/outbox") {
     return Response.json(context.outbox.list(url.searchParams.get("to") ?? undefined));
   }
-  return notFound();
+  const name = /^\/_local\/([^/]+)/.exec(url.pathname)?.[1] ?? "";
+  const part = Object.hasOwn(locals, name) ? locals[name as keyof Locals] : undefined;
+  if (part) return await part(request) ?? notFound();
+  return await servePage(context, url.pathname.slice("/_local/".length)) ?? notFound();
 }
 
 /** Writes the client's address where hosted Supabase's edge does, over what the client claims. */

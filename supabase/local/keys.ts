@@ -3,6 +3,7 @@
 // its own, and the keys by which functions encrypt.
 
 import { join } from "@std/path";
+import { makeProviderKeys, type ProviderKeys } from "./providers/keys.ts";
 
 /** Keys of one stack. */
 export interface LocalKeys {
@@ -22,6 +23,12 @@ export interface LocalKeys {
   auditSigning: JsonWebKey;
   /** Keys that sign what the queue delivers, the present one and the next. */
   queue: { current: string; next: string };
+  /** Token of those who may publish to the queue. */
+  queueToken: string;
+  /** Token of those who may use Redis. */
+  redisToken: string;
+  /** Credentials of the doubles of mail, SMS and push. */
+  providers: ProviderKeys;
 }
 
 /** Reads the keys below `dataDir`, or makes them; those of a kind that is new are added. */
@@ -32,15 +39,30 @@ export async function loadKeys(dataDir: string): Promise<LocalKeys> {
     throw error;
   });
   const known: Partial<LocalKeys> = JSON.parse(text);
-  const keys: LocalKeys = { ...await makeKeys(), ...known };
-  if (Object.keys(keys).every((name) => name in known)) return keys;
-  // Renamed into place, so that a crash leaves either all keys or none.
-  await Deno.writeTextFile(`${path}.new`, JSON.stringify(keys, null, 2), { mode: 0o600 });
-  await Deno.rename(`${path}.new`, path);
+  const keys: LocalKeys = {
+    ...await makeKeys(),
+    ...known,
+    // Not made in vain at every start: it takes long.
+    providers: known.providers ?? await makeProviderKeys(),
+  };
+  if (!Object.keys(keys).every((name) => name in known)) await saveKeys(dataDir, keys);
   return keys;
 }
 
-async function makeKeys(): Promise<LocalKeys> {
+/** Writes the keys below `dataDir`. */
+export async function saveKeys(dataDir: string, keys: LocalKeys): Promise<void> {
+  const path = join(dataDir, "keys.json");
+  // Renamed into place, so that a crash leaves either all keys or none.
+  await Deno.writeTextFile(`${path}.new`, JSON.stringify(keys, null, 2), { mode: 0o600 });
+  await Deno.rename(`${path}.new`, path);
+}
+
+/** A key that signs deliveries of the queue. */
+export function newQueueKey(): string {
+  return `sig_${random(24)}`;
+}
+
+async function makeKeys(): Promise<Omit<LocalKeys, "providers">> {
   return {
     publishable: `sb_publishable_${random(24)}`,
     secret: `sb_secret_${random(24)}`,
@@ -49,7 +71,9 @@ async function makeKeys(): Promise<LocalKeys> {
     encryption: `local.v1=${base64(32)}`,
     blindIndex: base64(32),
     auditSigning: await newSigningKey(),
-    queue: { current: `sig_${random(24)}`, next: `sig_${random(24)}` },
+    queue: { current: newQueueKey(), next: newQueueKey() },
+    queueToken: `qst_${random(32)}`,
+    redisToken: `rst_${random(32)}`,
   };
 }
 

@@ -1,5 +1,7 @@
 // Command line of the embedded stack: start, stop, status, reset. Settings from the environment:
-// BL_API_PORT (54321), BL_DB_PORT (54322), BL_DATA_DIR (.local).
+// BL_API_PORT (54321), BL_DB_PORT (54322), BL_DATA_DIR (.local); BL_SCHEDULES (on; off: nothing happens by
+// itself), BL_REDIS (off; on: functions count requests in Redis), BL_QUEUE_WAIT_FACTOR (1; less: the
+// queue waits shorter).
 
 import { parseArgs } from "@std/cli/parse-args";
 import { join, resolve } from "@std/path";
@@ -8,6 +10,8 @@ import { Fault } from "./fault.ts";
 import { findInstance } from "./instance.ts";
 import { loadKeys } from "./keys.ts";
 import { databaseUrl, stopCluster } from "./postgres.ts";
+import { QSTASH_BASE } from "./qstash/base.ts";
+import { REDIS_BASE } from "./redis/base.ts";
 import type { StackOptions } from "./stack.ts";
 
 async function main(args: string[]): Promise<void> {
@@ -34,11 +38,26 @@ function readOptions(): StackOptions {
     if (Number.isInteger(value) && value > 0 && value < 65536) return value;
     throw new Fault(`${name} must be a port number from 1 to 65535: it is "${text}"`);
   };
+  const flag = (name: string, fallback: boolean) => {
+    const text = Deno.env.get(name);
+    if (text === undefined) return fallback;
+    if (text === "on" || text === "off") return text === "on";
+    throw new Fault(`${name} must be on or off: it is "${text}"`);
+  };
+  const factor = (name: string) => {
+    const text = Deno.env.get(name) ?? "1";
+    const value = Number(text);
+    if (/^[0-9.]+$/.test(text) && value >= 0 && value <= 1) return value;
+    throw new Fault(`${name} must be a number from 0 to 1: it is "${text}"`);
+  };
   return {
     dataDir: resolve(Deno.env.get("BL_DATA_DIR") ?? join(PROJECT, ".local")),
     apiPort: port("BL_API_PORT", 54321),
     dbPort: port("BL_DB_PORT", 54322),
     seed: true,
+    schedules: flag("BL_SCHEDULES", true),
+    redis: flag("BL_REDIS", false),
+    queueWaitFactor: factor("BL_QUEUE_WAIT_FACTOR"),
   };
 }
 
@@ -110,7 +129,7 @@ async function reset(options: StackOptions): Promise<void> {
     });
   }
   const { startStack } = await import("./stack.ts");
-  const stack = await startStack(options);
+  const stack = await startStack({ ...options, schedules: false });
   await stack.stop();
   console.log("Reset: the database is new and seeded; `deno task start` boots it");
 }
@@ -126,6 +145,10 @@ async function describe(options: StackOptions): Promise<Record<string, string>> 
     STORAGE_URL: `${apiUrl}/storage/v1`,
     OUTBOX_URL: `${apiUrl}/_local/outbox`,
     DB_URL: databaseUrl(options.dbPort, "postgres"),
+    QSTASH_URL: apiUrl + QSTASH_BASE,
+    QSTASH_TOKEN: keys.queueToken,
+    UPSTASH_REDIS_REST_URL: apiUrl + REDIS_BASE,
+    UPSTASH_REDIS_REST_TOKEN: keys.redisToken,
     PUBLISHABLE_KEY: keys.publishable,
     SECRET_KEY: keys.secret,
   };

@@ -11,19 +11,28 @@ export interface OutboxMessage {
   subject: string;
   /** Plain text. */
   text: string;
+  /** Which double took it, and its id there; what Auth sends has none. */
+  provider?: string;
+  ref?: string;
+  /** Of a push: what a device shows once. */
+  tag?: string;
+  /** Of a push to a browser: how much it matters. */
+  urgency?: string;
   /** ISO 8601, UTC. */
   sent_at: string;
 }
 
-/** Keeps the newest thousand messages in memory. */
+/** Keeps the newest messages in memory. */
 export class Outbox {
   #messages: OutboxMessage[] = [];
   #next = 1;
 
+  constructor(readonly capacity = 1000) {}
+
   /** Takes a message in place of sending it. */
   add(message: Omit<OutboxMessage, "id" | "sent_at">): void {
     this.#messages.push({ id: this.#next++, ...message, sent_at: new Date().toISOString() });
-    if (this.#messages.length > 1000) this.#messages.shift();
+    if (this.#messages.length > this.capacity) this.#messages.shift();
   }
 
   /** Messages in order of arrival, optionally only those to one address. */

@@ -3,6 +3,7 @@
 
 import { join } from "@std/path";
 import postgres from "postgres";
+import { applySchedules } from "../../tools/schedules.ts";
 import { createAuth } from "./auth/auth.ts";
 import type { Part, StackContext } from "./context.ts";
 import {
@@ -20,10 +21,16 @@ import { Fault } from "./fault.ts";
 import { mountFunctions } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
 import { claimDataDir } from "./instance.ts";
-import { loadKeys } from "./keys.ts";
+import { loadKeys, newQueueKey, saveKeys } from "./keys.ts";
 import { createLite } from "./lite.ts";
 import { Outbox } from "./outbox.ts";
 import { databaseUrl, startCluster, stopCluster, SUPERUSER } from "./postgres.ts";
+import { startDoubles } from "./providers/providers.ts";
+import { QSTASH_BASE } from "./qstash/base.ts";
+import { createQStash } from "./qstash/qstash.ts";
+import { createRedis } from "./redis/redis.ts";
+import { createRealtime } from "./realtime/realtime.ts";
+import { readRealtimeSettings } from "./realtime/settings.ts";
 import { createRest } from "./rest.ts";
 import { createStorage } from "./storage/storage.ts";
 
@@ -37,6 +44,12 @@ export interface StackOptions {
   dbPort: number;
   /** Whether a new database gets supabase/seed.sql. */
   seed: boolean;
+  /** Whether the product's schedules are made at the start; without them nothing happens by itself. */
+  schedules?: boolean;
+  /** Whether functions count requests in the stack's Redis instead of PostgreSQL. */
+  redis?: boolean;
+  /** What the waits of the queue are multiplied by; 1 when left out. */
+  queueWaitFactor?: number;
   /** Settings for PostgreSQL beside the usual ones. */
   settings?: Record<string, string>;
 }
@@ -71,31 +84,69 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const adminUrl = databaseUrl(dbPort, SUPERUSER);
     const admin = postgres(adminUrl, { max: 20, onnotice: () => {} });
     closers.push(() => admin.end({ timeout: 5 }));
+    const apiUrl = `http://127.0.0.1:${apiPort}`;
+    const keys = await loadKeys(dataDir);
+    const outbox = new Outbox();
+    const doubles = await startDoubles({ outbox, keys: keys.providers, apiUrl, now: Date.now });
+    closers.push(doubles.close);
     const context: StackContext = {
-      apiUrl: `http://127.0.0.1:${apiPort}`,
+      apiUrl,
       dbUrl: databaseUrl(dbPort, "postgres"),
       adminUrl,
       admin,
-      keys: await loadKeys(dataDir),
+      keys,
       dataDir,
-      outbox: new Outbox(),
+      outbox,
       now: Date.now,
     };
     const lite = createLite(context);
     closers.push(() => withinGrace(lite.close()));
+    const realtime = await createRealtime(context, readRealtimeSettings(Deno.env.toObject()));
+    let closing: Promise<void> | undefined;
+    const closeRealtime = () => closing ??= withinGrace(realtime.close());
+    closers.push(closeRealtime);
+    const qstash = await createQStash({
+      databaseUrl: adminUrl,
+      token: keys.queueToken,
+      keys: keys.queue,
+      saveKeys: (queue) => saveKeys(dataDir, { ...keys, queue }),
+      newKey: newQueueKey,
+      now: context.now,
+      waitFactor: options.queueWaitFactor,
+    });
+    closers.push(() => qstash.close());
+    const redis = createRedis({ token: keys.redisToken, now: context.now });
+    closers.push(() => Promise.resolve(redis.close()));
     handler = createGateway(context, {
       auth: createAuth(context, lite),
       rest: createRest(context, lite),
       storage: createStorage(context),
-      functions: await mountFunctions(context),
-    });
+      realtime: realtime.part,
+      functions: await mountFunctions(context, doubles, options),
+      qstash: qstash.part,
+      redis: redis.part,
+    }, { qstash: qstash.control, providers: doubles.handle });
     // From now on there are requests, which end before what they need is taken away.
     closers.push(closeServer);
+    if (options.schedules) await scheduleProduct(context);
+    qstash.start();
+    closers.push(() => qstash.close());
+    // Before the server, which ends sockets without a word: clients are told to come back.
+    closers.push(closeRealtime);
     return { context, options, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** Makes the product's schedules, through the queue's own address. */
+async function scheduleProduct({ apiUrl, keys }: StackContext): Promise<void> {
+  await applySchedules({
+    queueUrl: apiUrl + QSTASH_BASE,
+    token: keys.queueToken,
+    functionsUrl: `${apiUrl}/functions/v1`,
+  });
 }
 
 /** Brings the main database up to the checkout's platform and migrations. */

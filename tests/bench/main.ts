@@ -2,12 +2,15 @@
 // ratio to the plain way of doing the same. Builds its own database; takes a few minutes.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { benchChat } from "./chat.ts";
 import { benchExport } from "./export.ts";
 import { benchFields } from "./fields.ts";
 import { benchAudit } from "./audit.ts";
 import { benchFiles } from "./files.ts";
 import type { BenchResult } from "./harness.ts";
 import { benchNotifications } from "./notifications.ts";
+import { benchDeliveries } from "./notifications_delivery.ts";
+import { benchRealtime } from "./realtime.ts";
 import { benchRecords } from "./records.ts";
 import { benchReminders } from "./reminders.ts";
 
@@ -18,7 +21,9 @@ const DOMAINS: Record<string, (say: (line: string) => void) => Promise<BenchResu
   export: benchExport,
   files: benchFiles,
   reminders: benchReminders,
-  notifications: benchNotifications,
+  chat: benchChat,
+  notifications: async (say) => [...await benchNotifications(say), ...await benchDeliveries(say)],
+  realtime: benchRealtime,
 };
 
 const { _: wanted, json } = parseArgs(Deno.args, { boolean: ["json"] });

@@ -212,10 +212,14 @@ select is_empty(
 
 select is_empty(
   $$
-    select "table", command, roles, array_agg(name) from our_policies
-    where permissive group by 1, 2, 3 having count(*) > 1
+    select schema, "table", command, roles, array_agg(name) from our_policies
+    where permissive
+    group by 1, 2, 3, 4, case
+      when schema = 'storage' then regexp_replace(name, format('_%s_%s$', command, roles[1]), '')
+    end
+    having count(*) > 1
   $$,
-  'a table has one permissive policy for a command and a role'
+  'a table, and a bucket of files, has one permissive policy for a command and a role'
 );
 
 select is_empty(

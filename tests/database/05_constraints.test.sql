@@ -23,11 +23,18 @@ select is_empty(
       ('public.audit_seals',
         'from_id, to_id, leaf_count, merkle_root, snapshot, is_drained, is_restart, sealed_at, '
         'hash'),
+      ('public.blocks', 'blocker_id, blocked_id, created_at'),
       ('public.care_relationships',
         'patient_id, member_id, kind, scopes, status, requested_by, created_at, updated_at'),
       ('public.chart_sessions',
         'patient_id, viewer_id, purpose, opened_at, expires_at, last_used_at, created_at, '
         'updated_at'),
+      ('public.conversation_participants',
+        'conversation_id, user_id, role, joined_at, joined_seq, last_read_seq, last_sent_seq, '
+        'created_at, updated_at'),
+      ('public.conversations', 'kind, last_seq, epoch, created_at, updated_at'),
+      ('public.messages',
+        'conversation_id, seq, kind, metadata, is_encrypted, created_at, updated_at'),
       ('public.doctors', 'license_number, specialty, created_at, updated_at'),
       ('public.medical_record_contents',
         'patient_id, sensitivity, metadata, created_at, updated_at'),
@@ -49,6 +56,7 @@ select is_empty(
         'role, is_public, is_active, is_verified, subscription_tier, locale, timezone, created_at, '
         'updated_at'),
       ('private.audit_seal_leaves', 'event_id, occurred_at, leaf_hash'),
+      ('private.conversation_mutes', 'muted_until'),
       ('private.data_keys', 'purpose, subject_id, key_id, key_version, created_at'),
       ('private.delivery_receipts', 'provider_message_id, status, received_at'),
       ('private.key_versions', 'first_used_at'),
@@ -60,7 +68,9 @@ select is_empty(
         'record_id, patient_id, storage_path, data_key_id, file_name, file_type, file_size, '
         'file_sha256, requested_by, expires_at, created_at'),
       ('private.retired_addresses', 'reason, retired_at'),
-      ('private.sign_in_failures', 'failures, window_started_at')
+      ('private.sent_messages', 'message_id, message_created_at, digest'),
+      ('private.sign_in_failures', 'failures, window_started_at'),
+      ('private.unlisted_refusals', 'actor_id, actor_role, refusals, first_at')
     ) as l (name, columns)
     cross join unnest(string_to_array(l.columns, ', ')) as column_name
     where not exists (
@@ -79,12 +89,18 @@ select is_empty(
     from (values
       ('public.account_grants', 'granted_by', 'public.profiles', 'set null'),
       ('public.account_grants', 'user_id', 'public.profiles', 'cascade'),
+      ('public.blocks', 'blocker_id', 'public.profiles', 'cascade'),
       ('public.care_relationships', 'member_id', 'public.profiles', 'restrict'),
       ('public.care_relationships', 'patient_id', 'public.patients', 'restrict'),
       ('public.care_relationships', 'requested_by', 'public.profiles', 'restrict'),
       ('public.chart_sessions', 'patient_id', 'public.patients', 'restrict'),
       ('public.chart_sessions', 'reviewed_by', 'public.profiles', 'restrict'),
       ('public.chart_sessions', 'viewer_id', 'public.profiles', 'restrict'),
+      ('public.conversation_participants', 'conversation_id', 'public.conversations', 'restrict'),
+      ('public.conversation_participants', 'user_id', 'public.profiles', 'cascade'),
+      ('public.conversations', 'created_by', 'public.profiles', 'set null'),
+      ('public.conversations', 'patient_id', 'public.patients', 'restrict'),
+      ('public.messages', 'conversation_id', 'public.conversations', 'restrict'),
       ('public.device_tokens', 'user_id', 'public.profiles', 'cascade'),
       ('public.doctors', 'id', 'public.profiles', 'cascade'),
       ('public.doctors', 'verified_by', 'public.profiles', 'set null'),
@@ -113,6 +129,9 @@ select is_empty(
       ('private.record_uploads', 'patient_id', 'public.patients', 'restrict'),
       ('private.record_uploads', 'record_id', 'public.medical_records', 'cascade'),
       ('private.retired_addresses', 'user_id', 'public.profiles', 'cascade'),
+      ('private.conversation_mutes', 'conversation_id', 'public.conversations', 'cascade'),
+      ('private.conversation_mutes', 'user_id', 'public.profiles', 'cascade'),
+      ('private.sent_messages', 'sender_id', 'public.profiles', 'cascade'),
       ('private.sign_in_failures', 'user_id', 'auth.users', 'cascade')
     ) as l (name, column_name, target, when_deleted)
     where not exists (

@@ -12,7 +12,33 @@ select set_eq(
     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and p.prosecdef
   $$,
   array[
-'private.access_grounds(uuid)',
+'private.add_participant(uuid,uuid,text)',
+    'private.conversation_topic(uuid)',
+    'private.current_conversation_ids()',
+    'private.delete_message(bigint)',
+    'private.edit_message(bigint,text)',
+    'private.follow_block()',
+    'private.follow_care()',
+    'private.follow_joining()',
+    'private.follow_leaving()',
+    'private.follow_lock()',
+    'private.follow_message()',
+    'private.follow_reading()',
+    'private.follow_verification()',
+    'private.hidden_profile_ids()',
+    'private.leave_conversation(uuid)',
+    'private.list_conversations(integer,timestamp with time zone,uuid)',
+    'private.list_messages(uuid,integer,timestamp with time zone,bigint)',
+    'private.mark_conversation_read(uuid,bigint)',
+    'private.mute_conversation(uuid,timestamp with time zone)',
+    'private.readable_conversation_ids()',
+    'private.remove_participant(uuid,uuid)',
+    'private.send_message(uuid,text,text,text,jsonb,bigint,boolean)',
+    'private.start_conversation(uuid[],text,text)',
+    'private.topic_is_readable()',
+    'private.topic_is_shared()',
+    'private.topic_takes_broadcasts()',
+    'private.access_grounds(uuid)',
     'private.add_record_file_key(uuid,text,integer,text)',
     'private.added_record_ids()',
     'private.audit_chart_close()',
@@ -63,6 +89,7 @@ select set_eq(
     'private.limit_sign_in_attempts(jsonb)',
     'private.list_dead_deliveries(integer,jsonb)',
     'private.list_emergency_accesses(integer,jsonb)',
+    'private.list_refusals()',
     'private.mark_all_notifications_read()',
     'private.mark_notification_read(uuid)',
     'private.matching_patient_ids(uuid[],jsonb)',
@@ -146,20 +173,24 @@ select is_empty(
     from unnest(array[
       'private.access_object(text)',
       'private.access_reason(text,text)',
-      'private.access_summary(text,text,text)',
+      'private.access_summary(text,text,text,integer)',
       'private.audit_leaf(bigint,timestamptz,uuid,text,uuid,text,text,uuid,uuid,text,jsonb,jsonb,'
         || 'inet,text,text,xid8)',
       'private.audit_seal_hash(text)',
       'private.changed_values(jsonb,jsonb,text[])',
       'private.civil_time(timestamptz,text)',
       'private.letters(text)',
+      'private.lock_messages(text,text[])',
       'private.merkle_parents(bytea)',
       'private.quiet_until(timestamptz,time,time,text)',
+      'private.refuse_care(text,uuid,text,text)',
+      'private.refuse_record(text,uuid)',
       'private.resource_time(jsonb)',
+      'private.retire_delivery_addresses(uuid[],text[],timestamptz[])',
       'private.retry_delay_seconds(integer,double precision)',
       'private.set_search_keys(uuid,jsonb)',
       'private.snapshot_before_self()',
-      'private.wall_instant(timestamp,text)'
+      'private.tell_of_dead_deliveries(uuid[])'
     ]) as name
     where not exists (
       select from pg_proc as p
@@ -219,6 +250,15 @@ select results_eq(
       ('check_reminder_plan', 'before insert update', 'reminders'),
       ('copy_record_to_contents', 'before insert', 'medical_record_contents'),
       ('end_barred_sessions', 'after update', 'auth.users'),
+      ('follow_block', 'after insert', 'blocks'),
+      ('follow_care', 'after update', 'care_relationships'),
+      ('follow_joining', 'after insert', 'conversation_participants'),
+      ('follow_leaving', 'after delete', 'conversation_participants'),
+      ('follow_leaving', 'after update', 'conversation_participants'),
+      ('follow_lock', 'after update', 'profiles'),
+      ('follow_message', 'after insert update', 'messages'),
+      ('follow_reading', 'after update', 'conversation_participants'),
+      ('follow_verification', 'after update', 'doctors'),
       ('handle_new_user', 'after insert', 'auth.users'),
       ('handle_user_upgrade', 'after update', 'auth.users'),
       ('keep_sensitive_mark', 'before update', 'medical_records'),
@@ -233,8 +273,9 @@ select results_eq(
       ('refuse_change', 'before truncate', 'audit_events, audit_seals, private.audit_seal_leaves'),
       ('set_record_source', 'before insert', 'medical_records'),
       ('set_updated_at', 'before update',
-        'care_relationships, chart_sessions, device_tokens, doctors, medical_record_contents, '
-        'medical_record_shares, medical_records, medications, notification_deliveries, '
+        'care_relationships, chart_sessions, conversation_participants, conversations, '
+        'device_tokens, doctors, medical_record_contents, '
+        'medical_record_shares, medical_records, medications, messages, notification_deliveries, '
         'notification_preferences, notifications, patients, profiles, reminder_logs, reminders'),
       ('sync_record_contents', 'after update', 'medical_records')
     ) as t (function, event, tables)

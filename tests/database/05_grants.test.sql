@@ -19,14 +19,18 @@ select results_eq(
   $$,
   $$ values
     ('account_grants' collate "C", 'authenticated' collate "C", 'select'),
+    ('blocks', 'authenticated', 'delete, select'),
     ('care_relationships', 'authenticated', 'select'),
     ('chart_sessions', 'authenticated', 'select'),
+    ('conversation_participants', 'authenticated', 'select'),
+    ('conversations', 'authenticated', 'select'),
     ('device_tokens', 'authenticated', 'select'),
     ('doctors', 'authenticated', 'select'),
     ('medical_record_contents', 'authenticated', 'select'),
     ('medical_record_shares', 'authenticated', 'select'),
     ('medical_records', 'authenticated', 'select'),
     ('medications', 'authenticated', 'delete, select'),
+    ('messages', 'authenticated', 'select'),
     ('notification_deliveries', 'authenticated', 'select'),
     ('notification_preferences', 'authenticated', 'delete, select'),
     ('notifications', 'authenticated', 'select'),
@@ -50,6 +54,7 @@ select results_eq(
     group by 1, 2, 3 order by 1, 2, 3
   $$,
   $$ values
+    ('blocks' collate "C", 'authenticated' collate "C", 'insert', 'blocked_id, blocker_id'),
     ('medical_record_contents' collate "C", 'authenticated' collate "C", 'insert',
       'metadata, record_id'),
     ('medical_record_contents', 'authenticated', 'update', 'metadata'),

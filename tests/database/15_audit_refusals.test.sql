@@ -2,7 +2,7 @@
 -- and the standing of staff are in the trail. The ward: pia, a patient, is surrounded by one person
 -- for each way to stand to her (tests.make_ward).
 begin;
-select plan(59);
+select plan(167);
 
 select tests.make_ward();
 select tests.make_user('newdoc', 'doctor', p_verified => false);
@@ -71,6 +71,119 @@ from (values
     'not_found / 404 / Pia refuse_open_record medical_record Omar not_found')
 ) as r (actor, call, outcome);
 
+-- The same of functions that answer an id or nothing: the error comes in its place.
+insert into public.chart_sessions (id, patient_id, viewer_id, purpose, reason, expires_at)
+values (tests.id('emergency'), tests.id('pia'), tests.id('doc_lapsed'), 'emergency',
+  'Found unconscious at the station', now() + interval '30 minutes');
+insert into seen select id from public.audit_events on conflict do nothing;
+select is(
+  pg_temp.refused(actor, format('(select public.%s ->> ''message'') as a (message)', call)), outcome,
+  format('%s: %s', actor, call)
+)
+from (values
+  ('doc', $$review_emergency_access(tests.id('emergency'), 'justified', 'It was me')$$,
+    'forbidden / 403 / Doc refuse_review_emergency chart_session emergency Pia forbidden'),
+  ('admin@aal1', $$review_emergency_access(tests.id('emergency'), 'justified', 'Asked the ward')$$,
+    'forbidden / 403 / Admin refuse_review_emergency chart_session emergency Pia forbidden'),
+  ('admin', $$review_emergency_access(tests.id('nothing'), 'justified', 'Asked the ward')$$,
+    'not_found / 404 / Admin refuse_review_emergency chart_session emergency nobody not_found'),
+  ('omar', $$object_to_emergency_access(tests.id('emergency'), 'Nor mine')$$,
+    'not_found / 404 / Omar refuse_object_to_emergency chart_session emergency Pia not_found'),
+  ('omar', $$object_to_emergency_access(tests.id('nothing'), 'Nor mine')$$,
+    'not_found / 404 / Omar refuse_object_to_emergency chart_session emergency nobody not_found'),
+  ('omar', $$share_medical_record(tests.id('Scan'), tests.id('carer'), 'view', now() + '1 day')$$,
+    'not_found / 404 / Omar refuse_share_record medical_record Pia not_found'),
+  ('pia', $$share_medical_record(tests.id('Scan'), tests.id('nobody'), 'view', now() + '1 day')$$,
+    'not_found / 404 / Pia refuse_share_record medical_record Pia not_found'),
+  ('pia', $$share_medical_record(tests.id('Scan'), tests.id('share_view'), 'view', now() + '1 day')$$,
+    'already_shared / 409 / Pia refuse_share_record medical_record Pia already_shared'),
+  ('omar', $$revoke_record_share(tests.id('share of Scan with share_view'))$$,
+    'not_found / 404 / Omar refuse_revoke_share medical_record_share Pia not_found'),
+  ('omar', $$revoke_record_share(tests.id('nothing'))$$,
+    'not_found / 404 / Omar refuse_revoke_share medical_record_share nobody not_found'),
+  ('doc', $$delete_medical_record(tests.id('Scan'))$$,
+    'not_found / 404 / Doc refuse_delete_record medical_record treatment Pia not_found'),
+  ('omar', $$restore_medical_record(tests.id('Old'))$$,
+    'not_found / 404 / Omar refuse_restore_record medical_record Pia not_found'),
+  ('guest', $$request_care(tests.id('pia'), 'doctor')$$,
+    'forbidden / 403 / Guest refuse_request_care care_relationship nobody forbidden'),
+  ('doc_unverified', $$request_care(tests.id('pia'), 'doctor')$$,
+    'not_verified / 403 / Doc_Unverified refuse_request_care care_relationship treatment Pia not_verified'),
+  ('doc', $$request_care(tests.id('pia'), 'doctor')$$,
+    'already_requested / 409 / Doc refuse_request_care care_relationship treatment Pia already_requested'),
+  ('doc@aal1', $$request_care(tests.id('carer'), 'caregiver', '{records}')$$,
+    'mfa_required / 403 / Doc refuse_request_care care_relationship Doc mfa_required'),
+  ('doc_stranger', $$request_care(tests.id('nobody'), 'doctor')$$,
+    'not_found / 404 / Doc_Stranger refuse_request_care care_relationship nobody not_found'),
+  ('pia', $$request_care(tests.id('omar'), 'doctor')$$,
+    'not_found / 404 / Pia refuse_request_care care_relationship Pia not_found'),
+  ('carer_requested', $$respond_care_request(tests.id('care of pia by carer_requested'), true)$$,
+    'not_found / 404 / Carer_Requested refuse_answer_care care_relationship delegated Pia not_found'),
+  ('doc@aal1', $$respond_care_request(tests.id('care of pia by doc'), true)$$,
+    'mfa_required / 403 / Doc refuse_answer_care care_relationship treatment Pia mfa_required'),
+  ('pia', $$respond_care_request(tests.id('care of pia by carer'), true)$$,
+    'already_answered / 409 / Pia refuse_answer_care care_relationship Pia already_answered'),
+  ('carer', $$set_care_scopes(tests.id('care of pia by carer'), '{records,sensitive}')$$,
+    'not_found / 404 / Carer refuse_set_care_scopes care_relationship delegated Pia not_found'),
+  ('doc@aal1', $$set_care_scopes(tests.id('nothing'), '{records}')$$,
+    'mfa_required / 403 / Doc refuse_set_care_scopes care_relationship nobody mfa_required'),
+  ('omar', $$end_care(tests.id('care of pia by doc'))$$,
+    'not_found / 404 / Omar refuse_end_care care_relationship Pia not_found'),
+  ('doc_ended', $$end_care(tests.id('care of pia by doc_ended'))$$,
+    'already_ended / 409 / Doc_Ended refuse_end_care care_relationship treatment Pia already_ended')
+) as r (actor, call, outcome);
+
+-- And of those behind the function records.
+update public.medical_records set file_name = 'a.pdf', file_type = 'application/pdf', file_size = 9,
+  file_sha256 = repeat('a', 64)
+where id = tests.id('Genes');
+insert into private.record_uploads (id, record_id, patient_id, storage_path, file_name, file_type,
+  file_size, file_sha256, requested_by, expires_at, completed_at, object_version, ciphertext_sha256)
+select tests.id('upload of ' || title), tests.id(title), tests.id('pia'), 'x/' || title, 'a.pdf',
+  'application/pdf', 9, repeat('a', 64), tests.id(by), now() + interval '9 minutes', completed_at,
+  case when completed_at is not null then 'v1' end,
+  case when completed_at is not null then repeat('c', 64) end
+from (values ('Genes', 'doc', now()), ('Scan', 'pia', null)) as u (title, by, completed_at);
+insert into seen select id from public.audit_events on conflict do nothing;
+select is(pg_temp.refused(actor, 'private.' || call), outcome, format('%s: %s', actor, call))
+from (values
+  ('omar', $$begin_record_upload(tests.id('Scan'), 'a.pdf', 'application/pdf', 9, repeat('a', 64))$$,
+    'not_found / 404 / Omar refuse_upload_file medical_record Pia not_found'),
+  ('pia', $$begin_record_upload(tests.id('Genes'), 'a.pdf', 'application/pdf', 9, repeat('a', 64))$$,
+    'already_uploaded / 409 / Pia refuse_upload_file medical_record Pia already_uploaded'),
+  ('doc', $$pending_record_upload(tests.id('Scan'))$$,
+    'not_found / 404 / Doc refuse_upload_file medical_record treatment Pia not_found'),
+  ('doc', $$erase_record_file(tests.id('Genes'))$$,
+    'not_found / 404 / Doc refuse_erase_file medical_record treatment Pia not_found'),
+  ('pia', $$erase_record_file(tests.id('Genes'))$$,
+    'forbidden / 403 / Pia refuse_erase_file medical_record Pia forbidden')
+) as r (actor, call, outcome);
+create function pg_temp.completed(p_for text, p_upload text) returns text language plpgsql as $$
+declare
+  v_answer jsonb;
+begin
+  perform tests.act_as_role('records_worker', p_for);
+  v_answer := private.complete_record_upload(tests.id(p_upload), 'v1', repeat('c', 64));
+  perform tests.act_as_owner();
+  return concat_ws(' / ', v_answer ->> 'message', tests.refusal());
+end
+$$;
+select is(pg_temp.completed('omar', 'upload of Scan'), 'not_found / PT404 not_found',
+  'completing for somebody who may not is refused, and logged');
+update private.record_uploads set record_id = tests.id('Genes') where id = tests.id('upload of Scan');
+select tests.put_object('x/Scan');
+insert into private.data_keys (id, purpose, subject_id, key_id, key_version, wrapped_key)
+select u.data_key_id, 'record_file', u.record_id, 'main', 1, decode(repeat('ab', 60), 'hex')
+from private.record_uploads as u where u.id = tests.id('upload of Scan');
+select is(pg_temp.completed('pia', 'upload of Scan'), 'already_uploaded / PT409 already_uploaded',
+  'so is completing for a record that has its file');
+select is(
+  (select completed_at from private.record_uploads where id = tests.id('upload of Scan')), null,
+  'which changes nothing'
+);
+delete from private.record_uploads where record_id = tests.id('Genes');
+delete from public.chart_sessions where id = tests.id('emergency');
+
 -- The answer tells nothing that raising would not have told: for a chart or a record that is not
 -- there it is the same as for one that is somebody else's.
 select is(
@@ -83,7 +196,15 @@ from (values
   ('carer_ended', $$public.open_chart(ID, 'delegated')$$, $$tests.id('pia')$$),
   ('doc_stranger', $$public.open_medical_record(ID)$$, $$tests.id('Scan')$$),
   ('carer', $$public.open_medical_record(ID)$$, $$tests.id('Genes')$$),
-  ('omar', $$private.authorize_record_download(ID)$$, $$tests.id('Scan')$$)
+  ('omar', $$private.authorize_record_download(ID)$$, $$tests.id('Scan')$$),
+  ('omar', $$public.share_medical_record(ID, tests.id('carer'), 'view', now() + '1 day')$$,
+    $$tests.id('Scan')$$),
+  ('omar', $$public.delete_medical_record(ID)$$, $$tests.id('Scan')$$),
+  ('omar', $$public.restore_medical_record(ID)$$, $$tests.id('Old')$$),
+  ('omar', $$public.end_care(ID)$$, $$tests.id('care of pia by doc')$$),
+  ('omar', $$public.respond_care_request(ID, false)$$, $$tests.id('care of pia by doc_requested')$$),
+  ('omar', $$private.pending_record_upload(ID)$$, $$tests.id('Scan')$$),
+  ('omar', $$private.erase_record_file(ID)$$, $$tests.id('Scan')$$)
 ) as r (actor, call, theirs)
 cross join unnest(array['gen_random_uuid()', 'null']) as absent;
 select is(
@@ -179,11 +300,159 @@ from (values
     'Tried to import records for you and was refused: had no right to it'),
   ('refuse_export_records', 'medical_record', 'not_found',
     'Tried to export your records and was refused: had no right to it'),
+  ('refuse_share_record', 'medical_record', 'already_shared',
+    'Tried to share a record of yours and was refused: it is shared with them already'),
+  ('refuse_erase_file', 'medical_record', 'forbidden',
+    'Tried to erase a file of a record of yours and was refused: may not do this'),
+  ('refuse_review_emergency', 'chart_session', 'already_reviewed',
+    'Tried to review an emergency access to your chart and was refused: it has been reviewed'),
+  ('refuse_object_to_emergency', 'chart_session', 'already_objected',
+    'Tried to object to an emergency access to your chart and was refused: an objection is on record'),
+  ('refuse_revoke_share', 'medical_record_share', 'not_found',
+    'Tried to end a share of a record of yours and was refused: had no right to it'),
+  ('refuse_delete_record', 'medical_record', 'not_found',
+    'Tried to delete a record of yours and was refused: had no right to it'),
+  ('refuse_restore_record', 'medical_record', 'not_found',
+    'Tried to restore a record of yours and was refused: had no right to it'),
+  ('refuse_upload_file', 'medical_record', 'already_uploaded',
+    'Tried to add a file to a record of yours and was refused: the record has its file already'),
+  ('refuse_request_care', 'care_relationship', 'already_requested',
+    'Tried to enter into a care relationship with you and was refused: there is one or a request '
+      || 'for one already'),
+  ('refuse_answer_care', 'care_relationship', 'already_answered',
+    'Tried to answer a care request to you and was refused: it has been answered'),
+  ('refuse_set_care_scopes', 'care_relationship', 'mfa_required',
+    'Tried to change what a caregiver may see of you and was refused: had signed in without a '
+      || 'second factor'),
+  ('refuse_end_care', 'care_relationship', 'already_ended',
+    'Tried to end a care relationship with you and was refused: it has ended'),
   ('refuse_turn_over', 'medical_record', 'new_code',
     'Tried to turn over (a record) and was refused'),
   ('export_records', 'patient', null, 'Exported your records'),
   ('turn_over', 'medical_record', null, 'Turn over (a record)')
 ) as w (action, resource_type, code, summary);
+
+-- Too many to be listed -----------------------------------------------------------------------------
+
+insert into seen select id from public.audit_events on conflict do nothing;
+create function pg_temp.be_refused(p_actor text, p_patient text, p_times integer)
+returns text language plpgsql as $$
+declare
+  v_messages text[];
+begin
+  perform tests.act_as(p_actor);
+  select array_agg(distinct concat_ws(' ', o.code, o.message, o.details)) into v_messages
+  from generate_series(1, p_times) as n,
+    lateral public.open_chart(case when n > 0 then tests.id(p_patient) end, 'treatment') as o;
+  perform tests.act_as_owner();
+  return v_messages::text || ' ' || current_setting('response.status');
+end
+$$;
+create temp view refusals as
+  select
+    n.names ->> a.actor_id::text as actor, n.names ->> a.patient_id::text as patient,
+    a.actor_role, a.action, a.new_values
+  from public.audit_events as a, (select tests.names()) as n (names)
+  where a.id not in (select id from seen) and a.action like 'refuse%';
+create temp view counted as
+  select n.names ->> u.actor_id::text as actor, n.names ->> u.patient_id::text as patient,
+    u.actor_role, u.refusals
+  from private.unlisted_refusals as u, (select tests.names()) as n (names);
+create function pg_temp.pass(p_time interval) returns void language sql as $$
+  update private.rate_limits set refilled_at = refilled_at - p_time where key like 'refusals %';
+  update private.unlisted_refusals set first_at = first_at - p_time;
+$$;
+select pg_temp.pass('1 hour');
+select is(
+  pg_temp.be_refused('doc_stranger', 'omar', 30),
+  '{"PT404 not_found No patient in active care with this id"} 404',
+  'the thirtieth refusal is answered as the first'
+);
+select results_eq('select actor, patient, new_values::text, count(*) from refusals group by 1, 2, 3',
+  $$ values ('Doc_Stranger', 'Omar', '{"code": "not_found"}', 20::bigint) $$,
+  'twenty have a row each');
+select results_eq('select actor, patient, actor_role, refusals from counted',
+  $$ values ('Doc_Stranger', 'Omar', 'doctor', 10) $$, 'and ten are counted');
+select lives_ok($$ select pg_temp.be_refused('doc_stranger', 'pia', 2),
+  pg_temp.be_refused('doc_withdrawn', 'omar', 2), pg_temp.be_refused('doc_stranger', 'nobody', 22) $$,
+  'who tries to reach another patient, or is somebody else,');
+select results_eq(
+  'select actor, patient, count(*) from refusals group by 1, 2 order by 1, 2 nulls last',
+  $$ values ('Doc_Stranger', 'Omar', 20::bigint), ('Doc_Stranger', 'Pia', 2), ('Doc_Stranger', null, 20),
+    ('Doc_Withdrawn', 'Omar', 2) $$, 'is counted apart; so are ids of nobody');
+select results_eq('select actor, patient, refusals from counted order by 3',
+  $$ values ('Doc_Stranger', null, 2), ('Doc_Stranger', 'Omar', 10) $$, 'all ids of nobody as one');
+
+insert into seen select id from public.audit_events on conflict do nothing;
+select pg_temp.pass('3 minutes');
+select pg_temp.be_refused('doc_stranger', 'omar', 3);
+select results_eq('select action, new_values::text from refusals',
+  $$ values ('refuse_open_chart', '{"code": "not_found", "unlisted": 10}') $$,
+  'three minutes later one more has a row, which says how many had none');
+select results_eq('select actor, patient, refusals from counted order by 3',
+  $$ values ('Doc_Stranger', null, 2), ('Doc_Stranger', 'Omar', 2) $$,
+  'and the count begins anew');
+select is(
+  (
+    select l.summary
+    from tests.act_as('omar') as a, public.my_access_log(1) as l
+  ),
+  'Tried to open your chart and was refused: had no right to it; 10 more before it are not listed',
+  'the patient reads how many there were'
+);
+select tests.act_as_owner();
+
+insert into seen select id from public.audit_events on conflict do nothing;
+select is(tests.attempt('audit_worker', 'select private.list_refusals()'), '0',
+  'what was counted within the hour is left to the next refusal');
+select pg_temp.pass('58 minutes');
+select is(tests.attempt('audit_worker', 'select private.list_refusals()'), '1',
+  'after an hour the worker takes it to the trail');
+update private.unlisted_refusals set first_at = now() - interval '1 hour';
+select is(tests.attempt('audit_worker', 'select private.list_refusals()'), '0', 'and no earlier');
+select pg_temp.pass('1 second');
+select is(private.list_refusals(), 2, 'it does so');
+select is(private.list_refusals(), 0, 'once');
+select results_eq(
+  'select actor, patient, actor_role, action, new_values::text from refusals order by 2',
+  $$ values ('Doc_Stranger', 'Omar', 'doctor', 'refuse_more', '{"unlisted": 2}'),
+    ('Doc_Stranger', null, 'doctor', 'refuse_more', '{"unlisted": 2}') $$,
+  'with who it was, whose data, and how many'
+);
+select is_empty('select refusals from counted', 'and the counts are gone');
+select is(
+  (
+    select concat_ws(' | ', l.actor_name, l.summary, l.outcome)
+    from tests.act_as('omar') as a, public.my_access_log(1) as l
+  ),
+  'Doc_Stranger | Tried to reach your data 2 more times and was refused | refused',
+  'which the patient reads'
+);
+select tests.act_as_owner();
+select is(tests.attempt(actor, 'select private.list_refusals()'), '42501 grant',
+  format('list_refusals: not for %s', actor))
+from unnest(array['pia', 'admin', 'anon', 'service_role', 'records_worker']) as actor;
+select is(tests.attempt(actor, statement), '42501 grant', format('%s: %s', actor, statement))
+from unnest(array['pia', 'doc_stranger', 'admin', 'anon', 'service_role', 'audit_worker']) as actor
+cross join unnest(array[
+  'select refusals from private.unlisted_refusals', 'delete from private.unlisted_refusals',
+  'update private.unlisted_refusals set refusals = 1',
+  $$insert into private.unlisted_refusals (actor_id, actor_role, refusals)
+    values (gen_random_uuid(), 'patient', 1)$$
+]) as statement;
+select is(
+  tests.refusal(format('insert into private.unlisted_refusals (actor_id, actor_role, refusals)
+    values (%L, ''patient'', %s)', tests.id('pia'), refusals)),
+  constraint_name, format('a count of %s', refusals)
+)
+from (values (0, 'unlisted_refusals_refusals_check'), (1, 'done')) as c (refusals, constraint_name);
+insert into private.unlisted_refusals (actor_id, actor_role, refusals)
+values (tests.id('pia'), 'patient', 1);
+select is(
+  tests.refusal(format('insert into private.unlisted_refusals (actor_id, actor_role, refusals)
+    values (%L, ''patient'', 1)', tests.id('pia'))),
+  'unlisted_refusals_key', 'one count for an actor and nobody''s ids'
+);
 
 -- Staff ------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ begin
     perform tests.act_as(p_handle, p_aal);
     execute 'select ' || p_call into v_result;
     perform tests.act_as_owner();
-    return coalesce(nullif(v_result, ''), 'done');
+    return coalesce(tests.refusal(), nullif(v_result, ''), 'done');
   exception
     when others then return concat_ws(' ', sqlstate, sqlerrm);
   end;

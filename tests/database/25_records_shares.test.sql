@@ -19,7 +19,7 @@ begin
     perform tests.act_as(p_handle);
     execute 'select public.' || p_call;
     perform tests.act_as_owner();
-    return 'done';
+    return coalesce(tests.refusal(), 'done');
   exception
     when others then return concat_ws(' ', sqlstate, sqlerrm);
   end;

@@ -90,7 +90,10 @@ begin
       continue when v_ids[i] <> all (v_asked);
       begin
         execute format(p_statement, v_ids[i]);
-        if tests.refusal() is not null then -- answered, so that the log of it is kept
+        -- Answered, so that the log of it is kept.
+        if tests.refusal() like 'PT409%' then
+          raise exception using errcode = 'PT409';
+        elsif tests.refusal() is not null then
           raise exception using errcode = 'PT404';
         end if;
         raise exception using errcode = 'UNDO0';
@@ -127,7 +130,7 @@ insert into surfaces values
   ('open_medical_record',   'read',     'record', 'select public.open_medical_record(%L)'),
   ('a download',            'download', 'record', 'select private.authorize_record_download(%L)'),
   ('an upload',             'upload',   'record',
-    'select private.begin_record_upload(%L, ''f'', ''text/plain'', 1, repeat(''a'', 64))'),
+    'select * from private.begin_record_upload(%L, ''f'', ''text/plain'', 1, repeat(''a'', 64))'),
   ('share_medical_record',  'share',    'record', format(
     'select public.share_medical_record(%%L, %L, ''view'', now() + interval ''1 day'')',
     tests.id('friend'))),

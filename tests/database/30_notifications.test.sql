@@ -1,7 +1,7 @@
 -- Notifications: who is told what in which language, who reads it, and marking as read. Pia is told
 -- things; omar is somebody else; ada is an administrator.
 begin;
-select plan(106);
+select plan(110);
 
 select tests.make_user('pia'), tests.make_user('omar'), tests.make_user('ada', 'admin'),
   tests.make_user('bea', 'admin'), tests.make_user('lex', 'admin', p_active => false);
@@ -276,6 +276,20 @@ select results_eq(
   $$ values ('dead', null, null), ('pending', null, tests.id('n3')), ('sending', null, null), ('sent', null, null),
     ('suppressed', 'deleted', null) $$,
   'what has not been sent is not sent'
+);
+-- Whoever has got into an account cannot stop the word of it.
+select private.notify(tests.id('pia'), 'new_sign_in', '{}');
+select tests.act_as('pia');
+select lives_ok($$ select public.delete_notification(id) from public.list_notifications() where kind = 'new_sign_in' $$, 'pia deletes a warning');
+select is_empty($$ select id from public.notifications where kind = 'new_sign_in' $$, 'which she sees no more');
+select throws_ok(
+  format('select public.delete_notification(%L)', (select d.notification_id from public.notification_deliveries as d where d.is_urgent and d.channel = 'email' and d.status = 'pending')),
+  'PT404', 'not_found', 'and which is gone for her'
+);
+select tests.act_as_owner();
+select is(
+  (select array_agg(c.kind) from private.claim_deliveries(100, 60) as c where c.urgency = 'security'), array['new_sign_in'],
+  'and it is sent all the same'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 -- Constraints of preferences, devices and retired addresses, each on both sides of its limit, tried as
 -- the owner: whatever grants, policies and functions let through, a row cannot say more than this.
 begin;
-select plan(49);
+select plan(50);
 
 select tests.make_user('pia');
 insert into public.notification_preferences (user_id, kind, channel) values (tests.id('pia'), 'care_ended', 'email');
@@ -47,6 +47,7 @@ from (
   select change, outcome, $$endpoint like '%/a'$$ from (values
     ($$token = repeat('x', 30)$$, 'device_tokens_platform_check'),
     ($$auth = null$$, 'device_tokens_platform_check'),
+    ($$platform = 'apns'$$, 'device_tokens_platform_check'),
     ($$endpoint = 'https://push.example.com/b'$$, 'device_tokens_one_endpoint'),
     ($$endpoint = 'https://push.example.com/'$$, 'done'),
     ($$endpoint = 'http://push.example.com/a'$$, 'device_tokens_endpoint_check'),

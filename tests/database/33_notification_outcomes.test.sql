@@ -1,7 +1,7 @@
 -- What became of deliveries: outcomes, delays, giving up, receipts in any order, and what
 -- administrators do. Omar is told things; ada and bea are administrators.
 begin;
-select plan(91);
+select plan(92);
 
 select tests.make_user('omar'), tests.make_user('ada', 'admin'), tests.make_user('bea', 'admin');
 select tests.act_as('omar');
@@ -168,6 +168,20 @@ select is((select count(*) from public.notifications where kind = 'delivery_dead
 select pg_temp.in_hand(p_kind => 'delivery_dead', p_failures => 5);
 select is(pg_temp.finish('{"outcome": "retry"}'), '1: dead 6 6 unknown', 'what tells of it can be dead');
 select is((select count(*) from public.notifications), 1::bigint, 'and nobody is told of that');
+-- Two workers give up deliveries of two channels at once: both write in one order, and neither waits
+-- for the other for ever.
+delete from public.notification_deliveries;
+delete from public.notifications;
+insert into public.notification_deliveries (id, user_id, channel, status)
+values ('00000000-0000-4000-8000-000000000001', tests.id('omar'), 'sms', 'dead'),
+  ('00000000-0000-4000-8000-000000000002', tests.id('omar'), 'email', 'dead');
+select private.tell_of_dead_deliveries(array(select id from public.notification_deliveries));
+select results_eq(
+  $$ select collapse_key, user_id from public.notifications order by ctid $$,
+  $$ select c, p.id from unnest(array['email', 'sms']) with ordinality as c (c, n), public.profiles as p
+    where p.role = 'admin' order by n, p.id $$,
+  'administrators are told by channel and account, in one order'
+);
 
 -- Receipts -------------------------------------------------------------------------------------------
 

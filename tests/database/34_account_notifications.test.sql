@@ -26,10 +26,12 @@ select is(pg_temp.told(), 'nobody', 'a sign-up is told to nobody');
 
 -- Care -------------------------------------------------------------------------------------------
 
-create temp table care (id uuid);
-grant all on care to public;
+-- The one relationship that is open, or was last.
+create temp view care as
+  select r.id from public.care_relationships as r order by r.status in ('requested', 'active') desc limit 1;
+grant select on care to public;
 select tests.act_as('doc');
-insert into care select public.request_care(tests.id('pia'), 'doctor');
+select public.request_care(tests.id('pia'), 'doctor');
 select is(pg_temp.told(), 'pia care_requested care_id', 'a doctor asks');
 select tests.act_as('pia');
 select public.respond_care_request(id, true) from care;
@@ -45,22 +47,19 @@ select tests.act_as('doc');
 select public.end_care(id) from care;
 select is(pg_temp.told(), 'pia care_ended care_id', 'the doctor ends it');
 select tests.act_as('pia');
-delete from care;
-insert into care select public.request_care(tests.id('carer'), 'caregiver', array['records']);
+select public.request_care(tests.id('carer'), 'caregiver', array['records']);
 select is(pg_temp.told(), 'carer care_accepted care_id', 'the patient appoints a caregiver');
 select tests.act_as('pia');
 select public.end_care(id) from care;
 select is(pg_temp.told(), 'carer care_ended care_id', 'the patient ends it');
 select tests.act_as('carer');
-delete from care;
-insert into care select public.request_care(tests.id('pia'), 'caregiver', array['records']);
+select public.request_care(tests.id('pia'), 'caregiver', array['records']);
 select is(pg_temp.told(), 'pia care_requested care_id', 'a caregiver asks');
 select tests.act_as('carer');
 select public.end_care(id) from care;
 select is(pg_temp.told(), 'nobody', 'and takes it back');
 select tests.act_as('carer');
-delete from care;
-insert into care select public.request_care(tests.id('pia'), 'caregiver', array['records']);
+select public.request_care(tests.id('pia'), 'caregiver', array['records']);
 select tests.act_as('pia');
 select public.respond_care_request(id, false) from care;
 select is(pg_temp.told(), 'pia care_requested care_id', 'the patient declines');

@@ -48,9 +48,9 @@ databaseTest("of several answers to one care request at once the first counts", 
   });
 
   assertEquals(tally(answers.map(({ outcome }) => outcome)), {
-    ...{ "204": 1, "409 already_answered": TIMES - 1 },
+    ...{ "200": 1, "409 already_answered": TIMES - 1 },
   });
-  const winner = answers.find(({ outcome }) => outcome[0] === 204);
+  const winner = answers.find(({ outcome }) => outcome[0] === 200);
   const [care] = await must(patient.client.from("care_relationships").select("status"));
   assertEquals(care?.status, winner?.p_accept ? "active" : "declined");
   const trail = (await auditOf(patient.id)).filter(({ resource_type, action }) =>

@@ -118,7 +118,7 @@ const BREACHES: [breach: string, rule: string][] = [
   ],
   [
     `${policy(`${SELECT} (true)`)} create policy again on public.planted ${SELECT} (true)`,
-    "a table has one permissive policy for a command and a role",
+    "a table, and a bucket of files, has one permissive policy for a command and a role",
   ],
   [policy(`${SELECT} (true)`, "reading"), "a policy is named <table>_<command>_<role>"],
   [

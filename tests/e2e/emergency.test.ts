@@ -19,6 +19,13 @@ import { newRecord, refusal } from "../support/records.ts";
 
 const REASON = "Found unconscious at the station, no relative at hand";
 
+const FILE = {
+  file_name: "scan.txt",
+  file_type: "text/plain",
+  file_size: 4,
+  file_sha256: "a".repeat(64),
+};
+
 const breakGlass = ({ client }: Person, patient: Person, p_reason = REASON) =>
   client.rpc("break_glass", { p_patient_id: patient.id, p_reason });
 
@@ -130,7 +137,11 @@ databaseTest("an emergency, from the breaking of the glass to the objection", as
       "Closed your chart / In an emergency / emergency / done",
       "Tried to open your chart in an emergency and was refused: an earlier emergency of theirs " +
       "has not been reviewed / In an emergency / emergency / refused",
+      "Tried to review an emergency access to your chart and was refused: may not do this / " +
+      "In an emergency / emergency / refused",
       "Reviewed an emergency access to your chart / In an emergency / emergency / done",
+      "Tried to review an emergency access to your chart and was refused: it has been reviewed / " +
+      "In an emergency / emergency / refused",
     ]);
   });
 
@@ -226,6 +237,31 @@ databaseTest("of twenty reviews, and of twenty objections, exactly one counts", 
   assertEquals([trail.review_emergency, trail.object_to_emergency], [1, 1]);
 });
 
+databaseTest("of many refusals at once twenty are listed, and the rest are counted", async () => {
+  const many = 60;
+  const [patient, stranger] = await Promise.all([newPatient(), newPerson()]);
+  const p_id = await newRecord(patient, patient.id);
+
+  const answers = await Promise.all(
+    Array.from({ length: many }, () => stranger.client.rpc("delete_medical_record", { p_id })),
+  );
+
+  assertEquals(tally(answers.map((answer) => refusal(answer).join(" "))), {
+    "404 not_found": many,
+  });
+  const trail = (await auditOf(patient.id)).filter(({ actor_id }) => actor_id === stranger.id);
+  assertEquals(tally(trail.map(({ action }) => action)), { refuse_delete_record: 20 });
+  const unlisted = await withDatabase((db) =>
+    db`
+      select refusals from private.unlisted_refusals
+      where actor_id = ${stranger.id} and patient_id = ${patient.id}`
+  );
+  assertEquals(unlisted.map(({ refusals }) => refusals), [many - 20]);
+  assertEquals((await patient.client.from("medical_records").select("deleted_at").single()).data, {
+    deleted_at: null,
+  });
+});
+
 databaseTest("a refused request tells nothing more than ever, and is in the log", async () => {
   const [patient, stranger, doctor] = [await newPatient(), await newPerson(), await newDoctor()];
   const record = await newRecord(patient, patient.id);
@@ -243,6 +279,15 @@ databaseTest("a refused request tells nothing more than ever, and is in the log"
     await ask(doctor, "/rest/v1/rpc/open_chart", { p_patient_id, p_purpose: "treatment" }),
     await ask(stranger, `/functions/v1/records/${p_record_id}/download-url`, {}),
     await ask(stranger, `/functions/v1/records/import?patient_id=${p_patient_id}`, bundle),
+    await ask(stranger, "/rest/v1/rpc/share_medical_record", {
+      ...{ p_record_id, p_shared_with_id: doctor.id, p_access_level: "view" },
+      p_expires_at: new Date(Date.now() + 86_400_000).toISOString(),
+    }),
+    await ask(stranger, "/rest/v1/rpc/delete_medical_record", { p_id: p_record_id }),
+    await ask(stranger, `/functions/v1/records/${p_record_id}/upload-url`, FILE),
+    await ask(stranger, `/functions/v1/records/${p_record_id}/complete`, {
+      ciphertext_sha256: "c".repeat(64),
+    }),
   ];
 
   const theirs = await answers(patient.id, record);
@@ -254,6 +299,10 @@ databaseTest("a refused request tells nothing more than ever, and is in the log"
     `Tried to open your chart${words} / To treat you / - / refused`,
     `Tried to download a file of a record${words} /  / - / refused`,
     `Tried to import records for you${words} /  / - / refused`,
+    `Tried to share a record of yours${words} /  / - / refused`,
+    `Tried to delete a record of yours${words} /  / - / refused`,
+    `Tried to add a file to a record of yours${words} /  / - / refused`,
+    `Tried to add a file to a record of yours${words} /  / - / refused`,
   ]);
 });
 

@@ -54,6 +54,10 @@ const PLANTS: [change: string, fact: string][] = [
     "alter policy objects_select_authenticated on storage.objects using (true)",
     "policy objects_select_authenticated on storage.objects",
   ],
+  [
+    "alter policy visits_select_authenticated on realtime.messages using (true)",
+    "policy visits_select_authenticated on realtime.messages",
+  ],
   ["alter table public.visits disable row level security", "table public.visits"],
   ["alter table public.visits force row level security", "table public.visits"],
   ["alter table private.events_default disable row level security", "table private.events_default"],

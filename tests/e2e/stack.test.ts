@@ -77,6 +77,32 @@ Deno.test("a request that does not end keeps nobody from stopping", async () => 
   });
 });
 
+Deno.test("sockets hear that the stack restarts, and do not make its stop wait", async () => {
+  await Site.usePrepared(async (site) => {
+    const process = site.start();
+    await process.ready();
+    const { publishable } = await loadKeys(site.dataDir);
+    const url = `ws://127.0.0.1:${site.apiPort}/realtime/v1/websocket`;
+    const socket = new WebSocket(`${url}?apikey=${publishable}&vsn=1.0.0`);
+    const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+    // Its answer shows that the server knows the socket.
+    const heard = new Promise<unknown>((resolve) => socket.onmessage = resolve);
+    socket.onopen = () =>
+      socket.send(JSON.stringify({ topic: "phoenix", event: "heartbeat", payload: {}, ref: "1" }));
+    await heard;
+
+    const began = performance.now();
+    process.signal("SIGINT");
+
+    const { code, reason } = await closed;
+    assertEquals({ code, reason }, { code: 1012, reason: "Service restart" });
+    assertEquals((await process.ended).code, 0);
+    // Less than the time that is given to who does not end by itself, though others use the machine.
+    const seconds = (performance.now() - began) / 1000;
+    assert(seconds < 5, `stopped after ${seconds} s`);
+  });
+});
+
 Deno.test("stop without a stack says so and succeeds", async () => {
   await Site.use(async (site) => {
     const { code, text } = await site.run("stop");

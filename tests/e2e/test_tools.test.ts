@@ -6,6 +6,7 @@ import { PROJECT } from "../../supabase/local/cli.ts";
 import { adminConnection, createDatabase } from "../../supabase/local/database.ts";
 import { readOutcome } from "../../tools/deno_suite.ts";
 import { PreludeError, runPgtap } from "../../tools/pgtap.ts";
+import { type Outcome, runSuites } from "../../tools/report.ts";
 import { withCluster, withFolder } from "../../tools/throwaway.ts";
 
 /** pgTAP files, how many of their assertions pass, and what is said of the others. */
@@ -242,4 +243,27 @@ Deno.test("work that ends by an interrupt does not overtake the clearing away", 
   await lines.cancel();
   await assertRejects(() => Deno.stat(folder), Deno.errors.NotFound);
   await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port }));
+});
+
+Deno.test("a suite that waits holds up no other, and counts as the others do", async () => {
+  const begun: string[] = [];
+  const waited = Promise.withResolvers<Outcome>();
+  const suite = (name: string, run: () => Outcome | Promise<Outcome>, waits?: boolean) => ({
+    name,
+    waits,
+    run: async () => {
+      begun.push(name);
+      return await run();
+    },
+  });
+  const good = { passed: 1, failed: 0 };
+  const passed = await runSuites([
+    suite("first", () => good),
+    suite("waits", () => waited.promise, true),
+    suite("last", () => {
+      waited.resolve({ passed: 1, failed: 1 });
+      return good;
+    }),
+  ], 1);
+  assertEquals([passed, begun.toSorted()], [false, ["first", "last", "waits"]]);
 });

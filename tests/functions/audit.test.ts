@@ -35,6 +35,7 @@ const HEAD = {
 /** Answers with which sealing succeeds. */
 const ANSWERS: Record<string, Answer> = {
   require_admin: [{}],
+  list_refusals: [{}],
   seal_audit: [{ is_busy: false, seals: 1, events: 3, is_drained: true }],
   audit_head: [HEAD],
 };
@@ -72,7 +73,8 @@ async function deliver({ app }: Subject, signature: string, body?: string): Prom
 /** Names of the functions that were called, and the role each ran as. */
 function calls({ deps }: Subject): string[] {
   return deps.sql.statements.flatMap((statement) => {
-    const name = /private\.(require_admin|seal_audit|audit_head)/.exec(statement.text)?.[1];
+    const name = /private\.(require_admin|list_refusals|seal_audit|audit_head)/.exec(statement.text)
+      ?.[1];
     return name ? [`${name} as ${deps.sql.settingsOf(statement).role}`] : [];
   });
 }
@@ -95,7 +97,7 @@ Deno.test("POST /audit/seal seals and publishes for an administrator", async () 
     head: { seal_id: 7, hash: HEAD.hash, status: "published" },
   });
   assertEquals(subject.deps.sql.statements.at(-1)?.text.includes("audit_head"), true);
-  assertEquals(subject.deps.sql.ended, ["committed", "committed", "committed"]);
+  assertEquals(subject.deps.sql.ended, Array(4).fill("committed"));
   assertEquals([...subject.heads.objects.keys()], ["7.json"]);
 });
 
@@ -111,7 +113,11 @@ for (const [name, key] of Object.entries(QUEUE_KEYS)) {
     const subject = build();
     const signature = await signDelivery({ url: URL_OF_PATH, key });
     assertEquals((await assertSuccess(await deliver(subject, signature))).seals, 1);
-    assertEquals(calls(subject), ["seal_audit as audit_worker", "audit_head as audit_worker"]);
+    assertEquals(calls(subject), [
+      "list_refusals as audit_worker",
+      "seal_audit as audit_worker",
+      "audit_head as audit_worker",
+    ]);
   });
 }
 
@@ -191,7 +197,7 @@ Deno.test("POST /audit/seal publishes what an earlier call could not", async () 
   });
   subject.heads.is_down = true;
   await assertFailure(await post(subject, PATH), 503, "unavailable");
-  assertEquals(subject.deps.sql.ended, ["committed", "committed", "committed"]);
+  assertEquals(subject.deps.sql.ended, Array(4).fill("committed"));
   subject.heads.is_down = false;
   assertEquals((await assertSuccess(await post(subject, PATH))).head.status, "published");
 });

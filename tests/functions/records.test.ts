@@ -91,11 +91,11 @@ for (const action of ["upload-url", "complete", "download-url"]) {
   });
 
   Deno.test(`POST /records/:id/${action} answers 404 to a record of somebody else`, async () => {
-    const absent = raised("PT404", "not_found", "No record with this id");
+    const absent = refused(404, "not_found", "No record with this id");
     const subject = build({}, {
       begin_record_upload: absent,
       pending_record_upload: absent,
-      authorize_record_download: refused(404, "not_found", "No record with this id"),
+      authorize_record_download: absent,
     });
     const error = await assertFailure(
       await post(subject, `${PATH}/${action}`, body),
@@ -104,9 +104,8 @@ for (const action of ["upload-url", "complete", "download-url"]) {
     );
     assertEquals(error.message, "No record with this id");
     assertEquals(subject.deps.recordFiles.calls, []);
-    // A refused download is logged, which needs the commit.
-    const ended = action === "download-url" ? "committed" : "rolled back";
-    assertEquals(subject.deps.sql.ended, [ended]);
+    // A refusal is logged, which needs the commit.
+    assertEquals(subject.deps.sql.ended, ["committed"]);
   });
 
   Deno.test(`POST /records/:id/${action} answers 503 with Retry-After when Storage is down`, async () => {
@@ -203,11 +202,12 @@ Deno.test("POST /records/:id/upload-url takes every type and the largest size", 
 
 Deno.test("POST /records/:id/upload-url answers 409 to a record that has its file", async () => {
   const subject = build({}, {
-    begin_record_upload: raised("PT409", "already_uploaded", "The record has its file already"),
+    begin_record_upload: refused(409, "already_uploaded", "The record has its file already"),
   });
   const response = await post(subject, `${PATH}/upload-url`, ANNOUNCED);
   await assertFailure(response, 409, "already_uploaded");
   assertEquals(subject.deps.recordFiles.calls, []);
+  assertEquals(subject.deps.sql.ended, ["committed"]);
 });
 
 Deno.test("POST /records/:id/complete takes over a file of each type", async () => {
@@ -317,7 +317,6 @@ Deno.test("POST /records/:id/complete passes on why the database does not take t
   for (
     const [state, code] of [
       ["PT401", "unauthenticated"],
-      ["PT404", "not_found"],
       ["PT409", "upload_missing"],
     ] as const
   ) {
@@ -327,6 +326,16 @@ Deno.test("POST /records/:id/complete passes on why the database does not take t
       Number(state.slice(2)),
       code,
     );
+    assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
+  }
+});
+
+Deno.test("POST /records/:id/complete commits what logs that the database takes no file over", async () => {
+  for (const [status, code] of [[404, "not_found"], [409, "already_uploaded"]] as const) {
+    const subject = build({}, { complete_record_upload: refused(status, code, "No file") });
+    const response = await post(subject, `${PATH}/complete`, SEALED.done);
+    await assertFailure(response, status, code);
+    assertEquals(subject.deps.sql.ended.at(-1), "committed");
     assertEquals(subject.deps.recordFiles.calls, [`open ${STORAGE_PATH}`]);
   }
 });

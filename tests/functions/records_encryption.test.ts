@@ -31,6 +31,7 @@ import {
   NOW_MS,
   post,
   raised,
+  refused,
   sign,
   type Subject,
 } from "./support.ts";
@@ -64,7 +65,7 @@ Deno.test("POST /records/:id/upload-url keeps the key of the file wrapped, and n
 });
 
 Deno.test("POST /records/:id/upload-url makes no key before the database has allowed it", async () => {
-  const refused = raised("PT404", "not_found", "No record with this id");
+  const absent = refused(404, "not_found", "No record with this id");
   const wrapped: string[] = [];
   const keyRing = {
     ...KEY_RING,
@@ -73,7 +74,7 @@ Deno.test("POST /records/:id/upload-url makes no key before the database has all
       return KEY_RING.wrap(key, context);
     },
   };
-  await post(build({ keyRing }, { begin_record_upload: refused }), `${PATH}/upload-url`, ANNOUNCED);
+  await post(build({ keyRing }, { begin_record_upload: absent }), `${PATH}/upload-url`, ANNOUNCED);
   assertEquals(wrapped, []);
   await post(build({ keyRing }), `${PATH}/upload-url`, ANNOUNCED);
   assertEquals(wrapped, [CONTEXT]);
@@ -189,8 +190,9 @@ Deno.test("DELETE /records/:id/file answers the same when nothing is left", asyn
 Deno.test("DELETE /records/:id/file is for those whom the database lets", async () => {
   const refusals: [number, ProblemCode][] = [[404, "not_found"], [403, "forbidden"]];
   for (const [status, code] of refusals) {
-    const subject = build({}, { erase_record_file: raised(`PT${status}`, code) });
+    const subject = build({}, { erase_record_file: refused(status, code, "No file of theirs") });
     await assertFailure(await remove(subject), status, code);
+    assertEquals(subject.deps.sql.ended, ["committed"]);
     assertEquals(subject.deps.recordFiles.calls, []);
   }
   const anonymous = build();

@@ -77,6 +77,11 @@ export const BREACHES: Breach[] = [
       ...as(SIGNED_IN, "bucket avatars: select"),
     ],
   },
+  {
+    sql: "create policy planted on realtime.messages for select to authenticated using (true)",
+    objects: ["realtime.messages"],
+    fails: as(SIGNED_IN, "realtime.messages: select"),
+  },
   { sql: "create table public.planted (id integer)", objects: [], fails: ["public.planted"] },
   {
     sql: "create table private.planted (id integer)",

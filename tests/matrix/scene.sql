@@ -42,14 +42,47 @@ select tests.id('delivery to ' || u), tests.id('notification of ' || u), tests.u
   case u when 'omar' then 'dead' else 'pending' end
 from unnest(array['pia', 'omar']) as u;
 
+-- A conversation about pia's care, a group of hers, and somebody whom omar has blocked.
+insert into public.conversations (id, kind, title, patient_id, created_by) values
+  (tests.id('care talk'), 'care', 'Team', tests.uid('pia'), tests.uid('pia')),
+  (tests.id('group talk'), 'group', 'Walks', null, tests.uid('pia'));
+insert into public.conversation_participants (conversation_id, user_id, patient_id, role)
+select tests.id('care talk'), tests.uid(u), tests.uid('pia'), case u when 'pia' then 'owner' else 'member' end
+from unnest(array['pia', 'doc', 'carer_other']) as u
+union all
+select tests.id('group talk'), tests.uid(u), null, case u when 'pia' then 'owner' else 'member' end
+from unnest(array['pia', 'share_view']) as u;
+insert into public.messages (id, conversation_id, seq, sender_id, client_id, kind, content, metadata)
+overriding system value
+values
+  (101, tests.id('care talk'), 1, tests.uid('pia'), '1', 'text', 'Dose?', '{}'),
+  (102, tests.id('group talk'), 1, tests.uid('pia'), '2', 'text', 'Sunday?', '{}'),
+  (
+    103, tests.id('group talk'), 2, tests.uid('pia'), '3', 'image', null, jsonb_build_object(
+      'path', tests.id('group talk') || '/' || tests.id('photo'), 'mime', 'image/png', 'size', 1
+    )
+  );
+update public.conversations set last_seq = m.seq, last_message_id = m.id, last_message_at = m.created_at
+from (select * from public.messages where id in (101, 103)) as m
+where conversations.id = m.conversation_id;
+insert into public.blocks (id, blocker_id, blocked_id)
+select tests.id('block by ' || u), tests.uid(u), tests.uid('moderator') from unnest(array['pia', 'omar']) as u;
+-- What this has told is told elsewhere.
+delete from public.notifications where kind = 'new_message';
+delete from realtime.messages;
+
 -- The buckets come with a migration; the declaration knows of none.
 insert into storage.buckets (id, name, public)
-values ('avatars', 'avatars', true), ('audit-heads', 'audit-heads', false)
+values
+  ('avatars', 'avatars', true), ('audit-heads', 'audit-heads', false),
+  ('chat-attachments', 'chat-attachments', false)
 on conflict do nothing;
 insert into storage.objects (bucket_id, name)
 select 'avatars', tests.uid(u) || '/face.png' from unnest(array['pia', 'omar', 'doc']) as u
 union all
 select 'audit-heads', 'head.json';
+insert into storage.objects (bucket_id, name, owner_id)
+values ('chat-attachments', tests.id('group talk') || '/' || tests.id('photo'), tests.uid('pia'));
 
 insert into realtime.messages (topic, extension, event) values ('room', 'broadcast', 'said');
 

@@ -221,16 +221,16 @@ begin
     perform set_config('role', 'authenticated', true);
     case v_do
       when 'request_care' then
-        perform public.request_care(
+        v_answer := public.request_care(
           case v_by when p_command ->> 'patient' then v_other_id else v_patient_id end,
           p_command ->> 'kind', coalesce(v_scopes, '{}')
-        );
+        ) ->> 'message';
       when 'respond_care' then
-        perform public.respond_care_request(v_id, v_says, v_scopes);
+        v_answer := public.respond_care_request(v_id, v_says, v_scopes) ->> 'message';
       when 'set_scopes' then
-        perform public.set_care_scopes(v_id, v_scopes);
+        v_answer := public.set_care_scopes(v_id, v_scopes) ->> 'message';
       when 'end_care' then
-        perform public.end_care(v_id);
+        v_answer := public.end_care(v_id) ->> 'message';
       when 'open_chart' then
         select message into v_answer
         from public.open_chart(v_patient_id, p_command ->> 'purpose');
@@ -239,24 +239,24 @@ begin
       when 'close_chart' then
         perform public.close_chart(v_id);
       when 'review' then
-        perform public.review_emergency_access(
+        v_answer := public.review_emergency_access(
           v_id, case when v_says then 'justified' else 'unjustified' end, 'Asked the ward'
-        );
+        ) ->> 'message';
       when 'object' then
-        perform public.object_to_emergency_access(v_id, 'My sister was there');
+        v_answer := public.object_to_emergency_access(v_id, 'My sister was there') ->> 'message';
       when 'share' then
-        perform public.share_medical_record(
+        v_answer := public.share_medical_record(
           v_record_id, v_other_id, 'view',
           now() + make_interval(mins => (p_command ->> 'minutes')::integer)
-        );
+        ) ->> 'message';
       when 'revoke_share' then
-        perform public.revoke_record_share(v_id);
+        v_answer := public.revoke_record_share(v_id) ->> 'message';
       when 'open_record' then
         select message into v_answer from public.open_medical_record(v_record_id);
       when 'delete_record' then
-        perform public.delete_medical_record(v_record_id);
+        v_answer := public.delete_medical_record(v_record_id) ->> 'message';
       when 'restore_record' then
-        perform public.restore_medical_record(v_record_id);
+        v_answer := public.restore_medical_record(v_record_id) ->> 'message';
       when 'mark' then
         update public.medical_records
         set sensitivity = case when v_says then 'sensitive' else 'normal' end

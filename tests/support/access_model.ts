@@ -98,6 +98,13 @@ interface Share {
 const MINUTE = 60;
 const NEVER = -Infinity;
 
+/** Refusals that are in the log of the patient whom they are about. */
+const LOGGED = new Set([
+  ...["forbidden", "mfa_required", "not_verified", "not_found", "review_pending"],
+  ...["already_answered", "already_ended", "already_in_care", "already_objected"],
+  ...["already_requested", "already_reviewed", "already_shared"],
+]);
+
 /** Thrown where a request is refused; nothing has changed then. */
 class Refusal extends Error {}
 
@@ -264,8 +271,10 @@ export class Ward {
     try {
       return this.#carryOut(command) ?? "done";
     } catch (error) {
-      if (error instanceof Refusal) return error.message;
-      throw error;
+      if (!(error instanceof Refusal)) throw error;
+      const patient = LOGGED.has(error.message) ? this.#concerned(command) : undefined;
+      if (patient && "by" in command) this.#noteUse(command.by, patient);
+      return error.message;
     }
   }
 
@@ -377,8 +386,8 @@ export class Ward {
       case "open_record": {
         const ground = this.#ground(command.by, command.record);
         if (ground === "owner") return;
-        this.#noteUse(command.by, this.#records[command.record].patient); // a refusal is one, too
         if (ground === undefined) throw new Refusal("not_found");
+        this.#noteUse(command.by, this.#records[command.record].patient);
         if (ground !== "chart") ground.openedAt = this.#now;
         return;
       }
@@ -387,6 +396,33 @@ export class Ward {
         refuseIf(this.#ground(command.by, command.record) !== "owner", "not_found");
         this.#records[command.record].isDeleted = command.do === "delete_record";
         return;
+    }
+  }
+
+  /** Whose data a command that is logged is about; undefined when it is about nothing there is. */
+  #concerned(command: Command): Patient | undefined {
+    switch (command.do) {
+      case "request_care":
+      case "open_chart":
+      case "break_glass":
+        return command.patient;
+      case "respond_care":
+      case "set_scopes":
+      case "end_care":
+        return this.#newestCare(command)?.patient;
+      case "review":
+      case "object":
+        return this.#newestChart(command, "emergency")?.patient;
+      case "revoke_share": {
+        const { record, other } = command;
+        const isThere = this.#shares.some((s) => s.record === record && s.recipient === other);
+        return isThere ? this.#records[record].patient : undefined;
+      }
+      case "share":
+      case "open_record":
+      case "delete_record":
+      case "restore_record":
+        return this.#records[command.record].patient;
     }
   }
 
@@ -475,7 +511,6 @@ export class Ward {
   #openChart(command: Command & { do: "open_chart" }): void {
     const { by, patient, purpose } = command;
     const kind = purpose === "delegated" ? "caregiver" : "doctor";
-    this.#noteUse(by, patient);
     refuseIf(kind === "doctor" && !this.#isVerified(by), "not_verified");
     refuseIf(kind === "doctor" && this.#accounts[by].aal !== "aal2", "mfa_required");
     refuseIf(!this.#activeCare(patient, by, kind), "not_found");
@@ -484,13 +519,13 @@ export class Ward {
         chart.purpose !== "emergency";
       if (isEarlier) chart.isClosed = true;
     }
+    this.#noteUse(by, patient);
     this.#open(by, patient, purpose, 60);
   }
 
   #breakGlass(command: Command & { do: "break_glass" }): void {
     const { by, patient } = command;
     refuseIf(command.reason.length < 20 || by === patient, "invalid_request");
-    this.#noteUse(by, patient);
     refuseIf(!this.#isVerified(by), "not_verified");
     refuseIf(this.#accounts[by].aal !== "aal2", "mfa_required");
     const waitsForReview = this.#charts.some((chart) =>
@@ -500,6 +535,7 @@ export class Ward {
     // Who is locked could not be told, and what cannot be told is not opened.
     refuseIf(!this.#accounts[patient].isActive, "not_found");
     refuseIf(this.#activeCare(patient, by, "doctor") !== undefined, "already_in_care");
+    this.#noteUse(by, patient);
     this.#open(by, patient, "emergency", 30);
   }
 }

@@ -124,8 +124,11 @@ begin
           $sql$
             select coalesce(
               string_agg(
-                case pg_typeof(v) when 'void'::regtype then 'done' else v::text end, ', '
-                  order by v::text
+                case
+                  when pg_typeof(v) = 'void'::regtype then 'done'
+                  when pg_typeof(v) = 'jsonb'::regtype and v is null then 'done'
+                  else v::text
+                end, ', ' order by v::text
               ),
               'nothing'
             )
@@ -164,7 +167,7 @@ end;
 $$;
 comment on function tests.attempt(text, text, text) is
   'Runs a statement as somebody and undoes it. Answers the rows of a select, sorted, as one text '
-  '(nothing: none; done: of a function that returns void), the number of rows that another statement '
+  '(nothing: none; done: of a function that returns nothing, or jsonb that is null), the number of rows that another statement '
   'wrote, or the SQLSTATE that refused it and by what: our code, a grant, or a policy. The actor is a '
   'handle (doc, or doc@aal1 for another level than usual), anon, or a role; p_standing is live or what '
   'tests.set_standing takes. To be called as the owner.';

@@ -140,6 +140,7 @@ create function tests.act_as(
   language sql
   set search_path = ''
 as $$
+  select set_config('response.status', '', true); -- as at the beginning of a request
   select set_config('request.jwt.claims', tests.claims(p_handle, p_aal, p_session_id)::text, true);
   select set_config('role', 'authenticated', true);
 $$;
@@ -152,6 +153,7 @@ create function tests.act_as_anon()
   language sql
   set search_path = ''
 as $$
+  select set_config('response.status', '', true);
   select set_config('request.jwt.claims', '{"role": "anon"}', true);
   select set_config('role', 'anon', true);
 $$;
@@ -162,6 +164,7 @@ create function tests.act_as_role(p_role text, p_handle text default null)
   language sql
   set search_path = ''
 as $$
+  select set_config('response.status', '', true);
   select set_config(
     'request.jwt.claims',
     case when p_handle is null then '' else tests.claims(p_handle)::text end,

@@ -26,7 +26,9 @@ export async function digestOf(...ids: string[]): Promise<Digest> {
       group by 1`;
     const parts = tables.map(({ name, columns }) => {
       const isAbout = columns.map((column) => `${column} = any ($1)`).join(" or ");
-      const isRefusal = name === "public.audit_events" ? "action ~ '^refuse_'" : "false";
+      const isRefusal = name === "public.audit_events"
+        ? "action ~ '^refuse_'"
+        : String(name === "private.unlisted_refusals");
       return digestQuery(name, `(${isAbout}) and not (${isRefusal})`);
     });
     parts.push(digestQuery("storage.objects", "split_part(name, '/', 1) = any ($1::text[])"));

@@ -188,7 +188,7 @@ async function answeredRefusal(tx: postgres.TransactionSql): Promise<Outcome | u
   const [refusal] = await tx`
     select concat_ws(' ', 'PT' || current_setting('response.status'), new_values ->> 'code') as is
     from public.audit_events
-    where action like 'refuse\\_%' and xmin = pg_current_xact_id()::xid
+    where action like 'refuse\\_%' and transaction_id = pg_current_xact_id()
       and nullif(current_setting('response.status', true), '') is not null`;
   return refusal?.is;
 }

@@ -58,6 +58,8 @@ create policy visits_select_authenticated on public.visits
   for select to authenticated using (patient_id = (select auth.uid()));
 create policy objects_select_authenticated on storage.objects
   for select to authenticated using (bucket_id = 'visits');
+create policy visits_select_authenticated on realtime.messages
+  for select to authenticated using (realtime.topic() = 'visits');
 `;
 
 /** Runs `work` with a new project folder; see `writeProject` for what may be changed in it. */

@@ -340,9 +340,10 @@ class Story {
     const early = await this.#openChart(doctor, target);
     told.refused("opening the chart of a patient not in her care", early, "404 not_found");
     told.did('doctor: supabase.rpc("request_care", { p_member_or_patient_id, p_kind: "doctor" })');
-    const p_id = await granted(doctor.client.rpc("request_care", {
+    const asking = doctor.client.rpc("request_care", {
       ...{ p_member_or_patient_id: patient.id, p_kind: "doctor" },
-    }));
+    });
+    const p_id = String(await granted(asking));
     const asked = await this.#openChart(doctor, target);
     told.refused("opening the chart while the request waits", asked, "404 not_found");
     told.did('patient: supabase.rpc("respond_care_request", { p_id, p_accept: true })');

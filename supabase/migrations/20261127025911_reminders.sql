@@ -539,7 +539,7 @@ CREATE OR REPLACE FUNCTION private.open_reminder_log (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_reminder_owner();
   v_log public.reminder_logs;
 begin
   select l.* into v_log from public.reminder_logs as l
@@ -687,6 +687,24 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.require_reminder_owner()
+  RETURNS uuid
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_live_session();
+begin
+  -- Raised, and not logged as refusals of somebody else's chart are: nobody else's data is asked for.
+  if private.clinical_caller() is null then
+    raise exception using errcode = 'PT403', message = 'mfa_required',
+      detail = 'Clinical data need multi-factor sign-in';
+  end if;
+  return v_caller;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.save_reminder (
   p_id                   uuid,
   p_title                text,
@@ -715,7 +733,7 @@ CREATE OR REPLACE FUNCTION private.save_reminder (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_reminder_owner();
   v_rdate constant timestamp[] := coalesce(p_rdate, '{}');
   v_upcoming timestamptz[] := coalesce(p_upcoming, '{}');
   v_expansion text := case
@@ -828,7 +846,7 @@ CREATE OR REPLACE FUNCTION private.shift_plan (
   SET search_path TO ''
   AS $function$
 declare
-  v_caller constant uuid := private.require_clinical_caller();
+  v_caller constant uuid := private.require_reminder_owner();
   v_next timestamptz;
 begin
   if p_minutes is null or p_minutes not between -720 and 720 then
@@ -1708,6 +1726,8 @@ COMMENT ON FUNCTION "private"."reminders_to_expand"(integer) IS 'Reminders whose
 COMMENT ON FUNCTION "private"."require_expansion"(timestamp
   with time zone[], timestamp without time zone, timestamp without time zone[], text, integer) IS 'Refuses occurrences that cannot be those of a plan. Errors: PT400 invalid_request.';
 
+COMMENT ON FUNCTION "private"."require_reminder_owner"() IS 'The caller, who acts on reminders of their own, if their token may carry a clinical right. For definer functions only. Errors: PT401 unauthenticated, PT403 mfa_required.';
+
 COMMENT ON FUNCTION
   "private"."save_reminder"(uuid, text, text, timestamp without time zone, text, text, text, timestamp without time zone[], timestamp without time zone[], integer, integer,
   boolean, integer, integer, integer, uuid, uuid, timestamp with time zone[], boolean, numeric) IS 'Body of public.create_reminder (p_id null) and public.update_reminder.';
@@ -1799,6 +1819,8 @@ REVOKE ALL ON FUNCTION "private"."reminders_to_expand"(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION "private"."reminders_to_expand"(integer) TO "reminder_worker";
 
 REVOKE ALL ON FUNCTION "private"."require_expansion"(timestamp WITH time zone[], timestamp WITHOUT time zone, timestamp WITHOUT time zone[], text, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "private"."require_reminder_owner"() FROM PUBLIC;
 
 REVOKE ALL
   ON FUNCTION
