@@ -18,6 +18,7 @@ export const ID_PREFIX = "beautiful-life.";
 
 export const SCHEDULES: ProductSchedule[] = [
   { id: "audit-seal", cron: "* * * * *", path: "/audit/seal", retries: 0 },
+  { id: "reminders-tick", cron: "* * * * *", path: "/reminders/tick", retries: 0 },
   { id: "notifications-deliver", cron: "* * * * *", path: "/notifications/deliver", retries: 0 },
   // A call takes a batch and may leave some: hourly, so that a day is always enough.
   { id: "keys-rotate", cron: "10 * * * *", path: "/keys/rotate", retries: 1 },
