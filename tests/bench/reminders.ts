@@ -57,8 +57,9 @@ export async function benchReminders(say: (line: string) => void): Promise<Bench
         keep({
           name: `reminders: claim, log, notification, next, of jobs/s of graphile-worker (${name})`,
           ratio: round(throughput / rate),
-          goal: ">= 3",
-          met: throughput / rate >= 3,
+          // Jobs that do nothing say what the queue alone can do; nothing is claimed of them.
+          goal: does_the_same ? ">= 3" : null,
+          met: does_the_same ? throughput / rate >= 3 : null,
           rounds: 1,
           spread: null,
           figures: `${Math.round(throughput)}/s against ${Math.round(rate)}/s`,
