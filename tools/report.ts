@@ -18,17 +18,24 @@ export interface Suite {
 }
 
 /**
- * Runs the suites, `lanes` of them at a time and those that wait beside them, and prints each line with its suite's name before it.
- * The last line is `N passed, N failed`. A suite that throws, or in which nothing ran, has failed.
+ * Runs the suites, `lanes` of them at a time and those that wait beside them, and prints each line with
+ * its suite's name before it. At the end what failed stands once more in one place, as thousands of
+ * lines may have come since; the last line is `N passed, N failed`. A suite that throws, or in which
+ * nothing ran, has failed.
  *
  * @returns Whether everything passed.
  */
 export async function runSuites(suites: Suite[], lanes = 1): Promise<boolean> {
   const width = Math.max(...suites.map(({ name }) => name.length));
   const total: Outcome = { passed: 0, failed: 0 };
+  const problems: string[] = [];
   const run = async (suite: Suite) => {
     const prefix = suites.length > 1 ? `${suite.name.padEnd(width)} | ` : "";
-    const outcome = await runSuite(suite, (line) => console.log(prefix + line));
+    const isOfProblem = problemReader();
+    const outcome = await runSuite(suite, (line) => {
+      console.log(prefix + line);
+      if (isOfProblem(line)) problems.push(prefix + line);
+    });
     total.passed += outcome.passed;
     total.failed += outcome.failed;
   };
@@ -40,8 +47,31 @@ export async function runSuites(suites: Suite[], lanes = 1): Promise<boolean> {
     ...suites.filter(({ waits }) => waits).map(run),
     ...Array.from({ length: lanes }, runNext),
   ]);
+  if (suites.length > 1 && problems.length > 0) {
+    console.log("\nWhat failed, once more:");
+    for (const line of problems.slice(0, REPEATED_LINES)) console.log(line);
+  }
   console.log(`\n${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0;
+}
+
+/** At most so many lines about failures stand at the end once more. */
+const REPEATED_LINES = 400;
+
+/**
+ * Tells which lines of a suite are about a failure: `FAIL` with what is indented below it, and what
+ * `deno test` says of its errors.
+ */
+function problemReader(): (line: string) => boolean {
+  let open: "indented" | "errors" | null = null;
+  return (line) => {
+    if (line.startsWith("FAIL ")) open = "indented";
+    else if (line.trim() === "ERRORS") open = "errors";
+    else if (open === "indented" && !line.startsWith("      ")) open = null;
+    const is_of_problem = open !== null;
+    if (open === "errors" && line.startsWith("FAILED |")) open = null;
+    return is_of_problem;
+  };
 }
 
 async function runSuite(suite: Suite, print: Print): Promise<Outcome> {

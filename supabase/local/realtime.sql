@@ -214,7 +214,7 @@ end
 $$;
 comment on function _realtime.roll_partitions() is
   'Makes the partitions of realtime.messages from yesterday to three days ahead, and drops those whose '
-  'last message is older than 72 hours. Called at each start, and by the local Realtime each day.';
+  'last message is older than 72 hours. Called by the local Realtime at its start and every four hours.';
 revoke execute on function _realtime.roll_partitions() from public;
 
 create or replace function _realtime.announce_message()

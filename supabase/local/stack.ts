@@ -170,10 +170,6 @@ async function prepareDatabase({ dbPort, seed }: StackOptions): Promise<void> {
   if (fresh || (await pendingMigrations(dbPort, "postgres")).length > 0) {
     await pushMigrations(dbPort, "postgres", seed && fresh);
   }
-  await asAdmin(dbPort, "postgres", async (admin) => {
-    // The template, and a stack that was stopped for days, know of other days.
-    await admin`select _realtime.roll_partitions()`;
-  });
   // Last, so that an interrupted first start is seen as fresh again.
   if (made !== digest) {
     await asAdmin(dbPort, "template1", async (admin) => {

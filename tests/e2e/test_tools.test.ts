@@ -267,3 +267,36 @@ Deno.test("a suite that waits holds up no other, and counts as the others do", a
   ], 1);
   assertEquals([passed, begun.toSorted()], [false, ["first", "last", "waits"]]);
 });
+
+Deno.test("what failed stands once more at the end, however much came after it", async () => {
+  const code = `import { runSuites } from "./tools/report.ts";
+    const suite = (name, lines, failed) => ({ name, run: (print) => {
+      lines.forEach(print);
+      return Promise.resolve({ passed: 1, failed });
+    } });
+    await runSuites([
+      suite("sql", ["ok    a", "FAIL  b", "      b.sql:3: wrong", "ok    c"], 1),
+      suite("ts", ["one ... FAILED", " ERRORS ", "one => x.ts", "FAILED | 0 passed", "two"], 1),
+      suite("good", ["ok    d"], 0),
+    ]);`;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "-q", code],
+    cwd: PROJECT,
+    stderr: "inherit",
+  }).output();
+  assertEquals(
+    new TextDecoder().decode(stdout).split("\n").slice(-10),
+    [
+      "",
+      "What failed, once more:",
+      "sql  | FAIL  b",
+      "sql  |       b.sql:3: wrong",
+      "ts   |  ERRORS ",
+      "ts   | one => x.ts",
+      "ts   | FAILED | 0 passed",
+      "",
+      "3 passed, 2 failed",
+      "",
+    ],
+  );
+});
