@@ -26,6 +26,7 @@ create view private.notification_kinds as
     ('delivery_dead', 'normal', '{in_app}', '{}', 'channel', true),
     ('reminder_due', 'reminder', '{in_app,push}', '{}', null, true),
     ('reminder_missed', 'normal', '{in_app,push}', '{}', 'user_id', true),
+    ('reminder_stopped', 'reminder', '{in_app,email,push}', '{}', null, true),
     ('reminder_escalated', 'reminder', '{in_app,email,push}', '{}', null, false),
     ('medication_refill', 'normal', '{in_app,push}', '{}', 'medication_id', true)
   ) as k (kind, urgency, channels, required, collapse_key, is_discreet);
@@ -169,6 +170,14 @@ create view private.notification_templates as
     (
       'reminder_missed', 'hi', 'कुछ अनुस्मारक छूट गए',
       'कुछ अनुस्मारक समय पर नहीं भेजे जा सके। कौन से, यह देखने के लिए ऐप खोलें।'
+    ),
+    (
+      'reminder_stopped', 'en', 'A reminder has stopped',
+      'Its times cannot be worked out. Open the app to set it again.'
+    ),
+    (
+      'reminder_stopped', 'hi', 'एक अनुस्मारक रुक गया है',
+      'इसके समय तय नहीं किए जा सके। इसे फिर से सेट करने के लिए ऐप खोलें।'
     ),
     (
       'reminder_escalated', 'en', 'Somebody you care for has not answered',

@@ -67,7 +67,7 @@ create table public.reminders (
   constraint reminders_ai_suggestions_check check (jsonb_typeof(ai_suggestions) = 'object'),
   constraint reminders_upcoming_check
     check (cardinality(upcoming) <= 16 and array_position(upcoming, null) is null),
-  constraint reminders_expansion_check check (expansion in ('stale', 'open', 'complete'))
+  constraint reminders_expansion_check check (expansion in ('stale', 'open', 'complete', 'refused'))
 );
 comment on table public.reminders is
   'One thing that one account is reminded of, and when. PHI: what somebody takes or has done, and '
@@ -102,7 +102,8 @@ comment on column public.reminders.next_due_at is
   'When it is due next, UTC; null: never again, or not worked out yet (see expansion).';
 comment on column public.reminders.expansion is
   'stale: upcoming has to be worked out anew from expanded_to on, which the next tick does; open: more '
-  'follow after upcoming; complete: none do.';
+  'follow after upcoming; complete: none do; refused: the plan cannot be followed, and the reminder has '
+  'become inactive.';
 comment on column public.reminders.expanded_to is
   'Up to here occurrences have come due or do not count: the last one that came due, or when the plan '
   'was made.';
@@ -365,6 +366,7 @@ begin
     from unnest(p_upcoming) with ordinality as u (at, position)
     where u.at is null
       or u.at <= now()
+      or u.at >= '2200-01-02'
       or u.at <= p_upcoming[u.position - 1]
       or u.at < private.wall_instant(
         least(p_starts_at_local, (select min(d) from unnest(p_rdate) as d))
@@ -413,10 +415,12 @@ create function private.save_reminder(
 as $$
 declare
   v_caller constant uuid := private.require_reminder_owner();
-  v_rdate constant timestamp[] := coalesce(p_rdate, '{}');
-  v_upcoming timestamptz[] := coalesce(p_upcoming, '{}');
+  -- Lists of one dimension that count from 1, whatever form they came in.
+  v_rdate constant timestamp[] := array(select d from unnest(p_rdate) as d);
+  v_exdate constant timestamp[] := array(select d from unnest(p_exdate) as d);
+  v_upcoming timestamptz[] := array(select u from unnest(p_upcoming) as u);
   v_expansion text := case
-    when coalesce(p_upcoming, '{}') = '{}' then 'stale'
+    when v_upcoming = '{}' then 'stale'
     when p_is_complete then 'complete'
     else 'open'
   end;
@@ -424,7 +428,14 @@ declare
   v_is_same_plan boolean;
   v_id uuid;
 begin
-  if p_id is not null then
+  if p_id is null then
+    -- Counted one after another, or two at once would both be the last.
+    perform 1 from public.profiles as p where p.id = v_caller for no key update;
+    if (select count(*) >= 500 from public.reminders as r where r.user_id = v_caller) then
+      raise exception using errcode = 'PT409', message = 'limit_reached',
+        detail = 'An account has at most 500 reminders';
+    end if;
+  else
     select r.* into v_old from public.reminders as r
     where r.id = p_id and r.user_id = v_caller
     for no key update;
@@ -460,7 +471,7 @@ begin
     )
     values (
       v_caller, p_title, p_description, p_reminder_type, p_rrule, p_starts_at_local, p_timezone,
-      v_rdate, coalesce(p_exdate, '{}'), p_cycle_days_on, p_cycle_days_off, p_is_active,
+      v_rdate, v_exdate, p_cycle_days_on, p_cycle_days_off, p_is_active,
       p_grace_minutes, p_repeat_every_minutes, p_max_repeats, p_escalate_to, p_medication_id,
       v_upcoming, v_expansion, p_per_day
     )
@@ -471,7 +482,7 @@ begin
     v_old.rrule, v_old.starts_at_local, v_old.timezone, v_old.rdate, v_old.exdate,
     v_old.cycle_days_on, v_old.cycle_days_off
   ) is not distinct from (
-    p_rrule, p_starts_at_local, p_timezone, v_rdate, coalesce(p_exdate, '{}'),
+    p_rrule, p_starts_at_local, p_timezone, v_rdate, v_exdate,
     p_cycle_days_on, p_cycle_days_off
   );
   if v_is_same_plan then
@@ -493,7 +504,7 @@ begin
   update public.reminders as r set
     title = p_title, description = p_description, reminder_type = p_reminder_type, rrule = p_rrule,
     starts_at_local = p_starts_at_local, timezone = p_timezone, rdate = v_rdate,
-    exdate = coalesce(p_exdate, '{}'), cycle_days_on = p_cycle_days_on,
+    exdate = v_exdate, cycle_days_on = p_cycle_days_on,
     cycle_days_off = p_cycle_days_off, is_active = p_is_active, grace_minutes = p_grace_minutes,
     repeat_every_minutes = p_repeat_every_minutes, max_repeats = p_max_repeats,
     escalate_to = p_escalate_to, medication_id = p_medication_id, upcoming = v_upcoming,
@@ -565,8 +576,9 @@ comment on function public.create_reminder(
   'checks the rule, says what is wrong with it and where, and passes its next occurrences as '
   'p_upcoming (p_is_complete: there are no more). Called without them, next_due_at is null until the '
   'next tick has worked them out, within a minute; a rule that it finds wrong makes the reminder '
-  'inactive. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 '
-  'not_found (medicine, or a caregiver with the scope).';
+  'inactive, and tells its owner (reminder_stopped). Errors: PT400 invalid_request, PT401 '
+  'unauthenticated, PT403 mfa_required, PT404 not_found (medicine, or a caregiver with the scope), '
+  'PT409 limit_reached (500 reminders).';
 revoke execute on function public.create_reminder(
   text, text, timestamp, text, text, text, timestamp[], timestamp[], integer, integer, integer,
   integer, integer, uuid, uuid, timestamptz[], boolean, numeric

@@ -334,6 +334,8 @@ create function private.store_expansions(p_expansions jsonb)
 as $$
 declare
   v_stored integer;
+  v_stopped uuid[];
+  v_stopped_data jsonb[];
 begin
   with given as materialized (
     select
@@ -353,11 +355,11 @@ begin
     for no key update of r skip locked
   ),
   refused as (
-    update public.reminders as r set is_active = false, upcoming = '{}', expansion = 'complete'
+    update public.reminders as r set is_active = false, upcoming = '{}', expansion = 'refused'
     from given as g
     join unchanged as u on u.id = g.id
     where r.id = g.id and g.is_refused
-    returning r.id
+    returning r.id, r.user_id
   ),
   stored as (
     update public.reminders as r set
@@ -373,14 +375,21 @@ begin
     where r.id = g.id and not g.is_refused
     returning r.id
   )
-  select (select count(*) from refused) + (select count(*) from stored) into v_stored;
+  select
+    (select count(*) from refused) + (select count(*) from stored),
+    array(select f.user_id from refused as f order by f.id),
+    array(select jsonb_build_object('reminder_id', f.id) from refused as f order by f.id)
+  into v_stored, v_stopped, v_stopped_data;
+  if v_stopped <> '{}' then
+    perform private.notify_many(v_stopped, 'reminder_stopped', v_stopped_data);
+  end if;
   return v_stored;
 end;
 $$;
 comment on function private.store_expansions(jsonb) is
   'Stores what was worked out for rows of reminders_to_expand that have not changed since, and '
-  'returns for how many: an array of {id, token, upcoming, is_complete, is_refused, per_day}. A rule '
-  'that is refused makes its reminder inactive.';
+  'returns for how many: an array of {id, token, upcoming, is_complete, is_refused, per_day}. A plan '
+  'that is refused makes its reminder inactive, and its owner is told.';
 
 revoke execute on function
   private.tick_reminders(timestamptz, integer, timestamptz, uuid),

@@ -26,6 +26,7 @@ export const PROBLEMS = {
   conversation_full: { status: 409, title: "Conversation full" },
   edit_window_over: { status: 409, title: "Edit window over" },
   head_conflict: { status: 409, title: "Head conflict" },
+  limit_reached: { status: 409, title: "Limit reached" },
   not_sealed: { status: 409, title: "Not sealed yet" },
   review_pending: { status: 409, title: "Review pending" },
   upload_missing: { status: 409, title: "Upload missing" },

@@ -62,7 +62,7 @@ export function createApp(deps: Deps): Hono<AppEnv> {
       summary: "Make a reminder",
       description: "As the RPC `create_reminder`, with the rule checked and worked out at once.",
       data: ReminderAnswer,
-      problems: ["not_found", "mfa_required"],
+      problems: ["not_found", "mfa_required", "limit_reached"],
     }),
     rateLimited(deps, PLAN_LIMIT),
     validate("json", CreateBody),

@@ -1,7 +1,7 @@
 -- Reminders: who sees them, who makes, changes, shifts and deletes them, and what of a plan SQL checks.
 -- The people of the ward; pia has a reminder of each kind.
 begin;
-select plan(133);
+select plan(140);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver'), tests.make_user('carer_visit', 'caregiver'), tests.make_user('carer_track', 'caregiver');
@@ -35,7 +35,7 @@ begin
     when raise_exception or insufficient_privilege then
       perform tests.act_as_owner();
       return sqlstate;
-    when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' then
+    when sqlstate 'PT400' or sqlstate 'PT403' or sqlstate 'PT404' or sqlstate 'PT409' then
       perform tests.act_as_owner();
       return sqlstate || ' ' || sqlerrm;
   end;
@@ -167,6 +167,8 @@ from (values
   ('pia', $$, p_upcoming => array['2030-03-02 07:00Z', '2030-03-01 07:00Z']::timestamptz[]$$, 'PT400 invalid_request'),
   ('pia', $$, p_upcoming => array['2030-03-01 07:00Z', '2030-03-01 07:00Z']::timestamptz[]$$, 'PT400 invalid_request'),
   ('pia', $$, p_upcoming => array['2030-03-01 07:00Z', null]::timestamptz[]$$, 'PT400 invalid_request'),
+  ('pia', $$, p_upcoming => array['infinity'::timestamptz]$$, 'PT400 invalid_request'),
+  ('pia', $$, p_upcoming => array['-infinity'::timestamptz]$$, 'PT400 invalid_request'),
   ('pia', $$, p_upcoming => array['2030-10-27 00:30Z'::timestamptz]$$, 'done'),
   ('pia', $$, p_upcoming => array['2030-10-27 01:30Z'::timestamptz]$$, 'PT400 invalid_request'),
   ('pia', $$, p_upcoming => array(select '2030-03-01 07:00Z'::timestamptz + i * interval '1 day' from generate_series(0, 16) as i)$$,
@@ -180,6 +182,32 @@ from (values
   ('UTC', '{}', 'done'), ('Mars/Olympus', '{}', 'PT400 invalid_request'), ('CET', '{}', 'PT400 invalid_request'),
   ('UTC', '{2020-03-01 08:00Z}', 'PT400 invalid_request')
 ) as t (zone, upcoming, outcome);
+
+select tests.act_as('pia');
+select public.create_reminder(
+  'Bounds', 'other', '2030-03-01 08:00', 'UTC', 'FREQ=DAILY', p_rdate => '[3:4]={2030-05-01,2030-06-01}',
+  p_exdate => '{{2030-07-01},{2030-08-01}}', p_upcoming => '[5:6]={2030-03-01 08:00Z,2030-03-02 08:00Z}'
+);
+select tests.act_as_owner();
+select results_eq(
+  $$ select next_due_at, upcoming, rdate, exdate from public.reminders where title = 'Bounds' $$,
+  $$ values ('2030-03-01 08:00Z'::timestamptz, '{2030-03-01 08:00Z,2030-03-02 08:00Z}'::timestamptz[],
+    '{2030-05-01,2030-06-01}'::timestamp[], '{2030-07-01,2030-08-01}'::timestamp[]) $$,
+  'a list of another form is stored as one that counts from 1'
+);
+
+-- One account's many reminders are no burden to the ticks of all others.
+select tests.make_user('busy');
+select tests.make_reminder('Busy ' || i, 'busy', '{}') from generate_series(1, 499) as i;
+select is(pg_temp.create('busy'), 'done', 'an account has 500 reminders');
+select is(pg_temp.create('busy'), 'PT409 limit_reached', 'and no more');
+select is(pg_temp.create('omar'), 'done', 'which is nothing to others');
+select tests.act_as('busy');
+select lives_ok(
+  format($$ select public.update_reminder(%L, 'Full', 'other', '2030-01-01 08:00', 'UTC') $$, tests.id('Busy 1')),
+  'one of the 500 can be changed'
+);
+select tests.act_as_owner();
 
 -- Changing -----------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 -- plans that have to be worked out ahead. Pia and omar have reminders; carer and other are caregivers
 -- of pia's, of whom carer has the scope medications.
 begin;
-select plan(85);
+select plan(87);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user(u, 'caregiver') from unnest(array['carer', 'other']) as u;
@@ -287,8 +287,16 @@ select is(pg_temp.store('Stale', '{"upcoming": [], "is_refused": true}'), 1, 'a 
 select tests.act_as_owner();
 select results_eq(
   $$ select is_active, upcoming, expansion from public.reminders where id = tests.id('Stale') $$,
-  $$ values (false, '{}'::timestamptz[], 'complete') $$, 'its reminder ends'
+  $$ values (false, '{}'::timestamptz[], 'refused') $$, 'its reminder ends'
 );
+select results_eq(
+  $$ select n.user_id, n.data, n.title from public.notifications as n where n.kind = 'reminder_stopped' $$,
+  $$ values (tests.id('pia'), jsonb_build_object('reminder_id', tests.id('Stale')), 'A reminder has stopped') $$,
+  'and its owner is told'
+);
+select tests.act_as_role('reminder_worker');
+select is((select count(*) from private.reminders_to_expand(10) where id = tests.id('Stale')), 0::bigint, 'once');
+select tests.act_as_owner();
 select is(
   (select new_values from public.audit_events where resource_id = tests.id('Stale') and action = 'update' order by id desc limit 1),
   '{"is_active": false}'::jsonb, 'and the audit trail says so'

@@ -249,7 +249,6 @@ for (const [name, key] of Object.entries(QUEUE_KEYS)) {
     const data = await assertSuccess(await deliver(subject, signature));
     assertEquals(data.is_drained, true);
     assertEquals(tickStatements(subject), [
-      "reminders_to_expand",
       "tick_reminders",
       "follow_up_reminders",
       "notify_refills",
@@ -376,4 +375,63 @@ Deno.test("POST /reminders/tick works plans out ahead, and ends those that are n
     per_day: 2 / 84,
   });
   assertEquals([stored[2].is_refused, stored[2].upcoming], [true, []]);
+});
+
+/** A reminder whose next occurrences are to be worked out. */
+const EXPANDABLE = {
+  id: ID,
+  token: "7",
+  rrule: "FREQ=DAILY",
+  starts_at_local: "2026-03-01T08:00:00",
+  timezone: "UTC",
+  rdate: [] as string[] | null,
+  exdate: [],
+  cycle_days_on: null,
+  cycle_days_off: null,
+  shift_minutes: 0,
+  expand_after: "2026-03-03T08:00:00.000000Z",
+  wanted: 16,
+  is_stale: true,
+};
+
+Deno.test("POST /reminders/tick stops a plan that nobody foresaw, and goes on with the others", async () => {
+  const rows = [{ ...EXPANDABLE, token: "1", rdate: null }, { ...EXPANDABLE, token: "2" }];
+  let asked = 0;
+  const subject = build({}, {
+    reminders_to_expand: () => asked++ === 0 ? rows : [],
+    store_expansions: [{ stored: 2 }],
+  });
+  await assertSuccess(await post(subject, TICK_PATH, {}));
+  const stored = JSON.parse(String(subject.deps.sql.find("store_expansions").values[0]));
+  assertEquals(
+    stored.map((e: { token: string; is_refused: boolean }) => [e.token, e.is_refused]),
+    [["1", true], ["2", false]],
+  );
+  const faults = subject.deps.logged.filter((entry) => "fault" in entry);
+  assertEquals(faults.map(({ function: name, level }) => [name, level]), [["reminders", "error"]]);
+});
+
+Deno.test("POST /reminders/tick tells a batch after each second of working out", async () => {
+  let now = NOW_MS;
+  let left = 5;
+  const subject = build({ now: () => (now += 400) }, {
+    reminders_to_expand: () => Array.from({ length: left }, () => EXPANDABLE),
+    store_expansions: (values) => {
+      const { length } = JSON.parse(String(values[0]));
+      left -= length;
+      return [{ stored: length }];
+    },
+  });
+  const data = await assertSuccess(await post(subject, TICK_PATH, {}));
+  assertEquals(data.expanded, 5);
+  const told = tickStatements(subject).filter((name) =>
+    name === "tick_reminders" || name === "store_expansions"
+  );
+  assertEquals(told, [
+    "tick_reminders",
+    "store_expansions",
+    "tick_reminders",
+    "store_expansions",
+    "tick_reminders",
+  ]);
 });

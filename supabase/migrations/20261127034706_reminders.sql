@@ -104,7 +104,7 @@ CREATE TABLE "public"."reminders" (
     NULL::timestamp without time zone) IS NULL))),
   CONSTRAINT "reminders_description_check" CHECK (((length(description) >= 1) AND (length(description) <= 1000))),
   CONSTRAINT "reminders_escalate_to_check" CHECK ((escalate_to <> user_id)),
-  CONSTRAINT "reminders_expansion_check" CHECK ((expansion = ANY (ARRAY['stale'::text, 'open'::text, 'complete'::text]))),
+  CONSTRAINT "reminders_expansion_check" CHECK ((expansion = ANY (ARRAY['stale'::text, 'open'::text, 'complete'::text, 'refused'::text]))),
   CONSTRAINT "reminders_grace_minutes_check" CHECK (((grace_minutes >= 1) AND (grace_minutes <= 1440))),
   CONSTRAINT "reminders_max_repeats_check" CHECK (((max_repeats >= 0) AND (max_repeats <= 10))),
   CONSTRAINT "reminders_per_day_check" CHECK ((per_day >= (0)::numeric)),
@@ -673,6 +673,7 @@ begin
     from unnest(p_upcoming) with ordinality as u (at, position)
     where u.at is null
       or u.at <= now()
+      or u.at >= '2200-01-02'
       or u.at <= p_upcoming[u.position - 1]
       or u.at < private.wall_instant(
         least(p_starts_at_local, (select min(d) from unnest(p_rdate) as d))
@@ -734,10 +735,12 @@ CREATE OR REPLACE FUNCTION private.save_reminder (
   AS $function$
 declare
   v_caller constant uuid := private.require_reminder_owner();
-  v_rdate constant timestamp[] := coalesce(p_rdate, '{}');
-  v_upcoming timestamptz[] := coalesce(p_upcoming, '{}');
+  -- Lists of one dimension that count from 1, whatever form they came in.
+  v_rdate constant timestamp[] := array(select d from unnest(p_rdate) as d);
+  v_exdate constant timestamp[] := array(select d from unnest(p_exdate) as d);
+  v_upcoming timestamptz[] := array(select u from unnest(p_upcoming) as u);
   v_expansion text := case
-    when coalesce(p_upcoming, '{}') = '{}' then 'stale'
+    when v_upcoming = '{}' then 'stale'
     when p_is_complete then 'complete'
     else 'open'
   end;
@@ -745,7 +748,14 @@ declare
   v_is_same_plan boolean;
   v_id uuid;
 begin
-  if p_id is not null then
+  if p_id is null then
+    -- Counted one after another, or two at once would both be the last.
+    perform 1 from public.profiles as p where p.id = v_caller for no key update;
+    if (select count(*) >= 500 from public.reminders as r where r.user_id = v_caller) then
+      raise exception using errcode = 'PT409', message = 'limit_reached',
+        detail = 'An account has at most 500 reminders';
+    end if;
+  else
     select r.* into v_old from public.reminders as r
     where r.id = p_id and r.user_id = v_caller
     for no key update;
@@ -781,7 +791,7 @@ begin
     )
     values (
       v_caller, p_title, p_description, p_reminder_type, p_rrule, p_starts_at_local, p_timezone,
-      v_rdate, coalesce(p_exdate, '{}'), p_cycle_days_on, p_cycle_days_off, p_is_active,
+      v_rdate, v_exdate, p_cycle_days_on, p_cycle_days_off, p_is_active,
       p_grace_minutes, p_repeat_every_minutes, p_max_repeats, p_escalate_to, p_medication_id,
       v_upcoming, v_expansion, p_per_day
     )
@@ -792,7 +802,7 @@ begin
     v_old.rrule, v_old.starts_at_local, v_old.timezone, v_old.rdate, v_old.exdate,
     v_old.cycle_days_on, v_old.cycle_days_off
   ) is not distinct from (
-    p_rrule, p_starts_at_local, p_timezone, v_rdate, coalesce(p_exdate, '{}'),
+    p_rrule, p_starts_at_local, p_timezone, v_rdate, v_exdate,
     p_cycle_days_on, p_cycle_days_off
   );
   if v_is_same_plan then
@@ -814,7 +824,7 @@ begin
   update public.reminders as r set
     title = p_title, description = p_description, reminder_type = p_reminder_type, rrule = p_rrule,
     starts_at_local = p_starts_at_local, timezone = p_timezone, rdate = v_rdate,
-    exdate = coalesce(p_exdate, '{}'), cycle_days_on = p_cycle_days_on,
+    exdate = v_exdate, cycle_days_on = p_cycle_days_on,
     cycle_days_off = p_cycle_days_off, is_active = p_is_active, grace_minutes = p_grace_minutes,
     repeat_every_minutes = p_repeat_every_minutes, max_repeats = p_max_repeats,
     escalate_to = p_escalate_to, medication_id = p_medication_id, upcoming = v_upcoming,
@@ -957,6 +967,8 @@ CREATE OR REPLACE FUNCTION private.store_expansions (
   AS $function$
 declare
   v_stored integer;
+  v_stopped uuid[];
+  v_stopped_data jsonb[];
 begin
   with given as materialized (
     select
@@ -976,11 +988,11 @@ begin
     for no key update of r skip locked
   ),
   refused as (
-    update public.reminders as r set is_active = false, upcoming = '{}', expansion = 'complete'
+    update public.reminders as r set is_active = false, upcoming = '{}', expansion = 'refused'
     from given as g
     join unchanged as u on u.id = g.id
     where r.id = g.id and g.is_refused
-    returning r.id
+    returning r.id, r.user_id
   ),
   stored as (
     update public.reminders as r set
@@ -996,7 +1008,14 @@ begin
     where r.id = g.id and not g.is_refused
     returning r.id
   )
-  select (select count(*) from refused) + (select count(*) from stored) into v_stored;
+  select
+    (select count(*) from refused) + (select count(*) from stored),
+    array(select f.user_id from refused as f order by f.id),
+    array(select jsonb_build_object('reminder_id', f.id) from refused as f order by f.id)
+  into v_stored, v_stopped, v_stopped_data;
+  if v_stopped <> '{}' then
+    perform private.notify_many(v_stopped, 'reminder_stopped', v_stopped_data);
+  end if;
   return v_stored;
 end;
 $function$;
@@ -1424,7 +1443,7 @@ CREATE VIEW "private"."notification_kinds" AS  SELECT kind,
     required,
     collapse_key,
     is_discreet
-   FROM ( VALUES ('care_requested'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_accepted'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_ended'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('record_shared'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('chart_opened'::text,'normal'::text,'{}'::text[],'{}'::text[],NULL::text,false), ('emergency_access'::text,'emergency'::text,'{in_app,email,sms,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_review_due'::text,'emergency'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_reviewed'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('emergency_objection'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_verified'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_rejected'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('new_message'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'conversation_id'::text,true), ('new_sign_in'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('mfa_changed'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('delivery_dead'::text,'normal'::text,'{in_app}'::text[],'{}'::text[],'channel'::text,true), ('reminder_due'::text,'reminder'::text,'{in_app,push}'::text[],'{}'::text[],NULL::text,true), ('reminder_missed'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'user_id'::text,true), ('reminder_escalated'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('medication_refill'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'medication_id'::text,true)) k(kind, urgency, channels, required, collapse_key, is_discreet);
+   FROM ( VALUES ('care_requested'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_accepted'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_ended'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('record_shared'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('chart_opened'::text,'normal'::text,'{}'::text[],'{}'::text[],NULL::text,false), ('emergency_access'::text,'emergency'::text,'{in_app,email,sms,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_review_due'::text,'emergency'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_reviewed'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('emergency_objection'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_verified'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_rejected'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('new_message'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'conversation_id'::text,true), ('new_sign_in'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('mfa_changed'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('delivery_dead'::text,'normal'::text,'{in_app}'::text[],'{}'::text[],'channel'::text,true), ('reminder_due'::text,'reminder'::text,'{in_app,push}'::text[],'{}'::text[],NULL::text,true), ('reminder_missed'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'user_id'::text,true), ('reminder_stopped'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,true), ('reminder_escalated'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('medication_refill'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'medication_id'::text,true)) k(kind, urgency, channels, required, collapse_key, is_discreet);
 
 CREATE VIEW "private"."notification_minimal_words" AS  SELECT urgency,
     locale,
@@ -1436,7 +1455,7 @@ CREATE VIEW "private"."notification_templates" AS  SELECT kind,
     locale,
     title,
     body
-   FROM ( VALUES ('emergency_access'::text,'en'::text,'Your chart was opened in an emergency'::text,('A doctor has opened your chart in an emergency and said why. Every look into it is in your '::text || 'access log, an administrator will review it, and you may object.'::text)), ('emergency_access'::text,'hi'::text,'आपात स्थिति में आपका चार्ट खोला गया'::text,('एक डॉक्टर ने आपात स्थिति में आपका चार्ट खोला है और कारण बताया है। हर पहुँच आपके एक्सेस लॉग में '::text || 'दर्ज है, एक प्रशासक इसकी समीक्षा करेगा, और आप आपत्ति कर सकते हैं।'::text)), ('emergency_review_due'::text,'en'::text,'An emergency access waits for review'::text,'A doctor has opened a chart in an emergency. Please review whether it was justified.'::text), ('emergency_review_due'::text,'hi'::text,'एक आपातकालीन पहुँच समीक्षा की प्रतीक्षा में है'::text,'एक डॉक्टर ने आपात स्थिति में एक चार्ट खोला है। कृपया समीक्षा करें कि यह उचित था या नहीं।'::text), ('emergency_reviewed'::text,'en'::text,'An emergency access was reviewed'::text,'An administrator has reviewed an emergency access that concerns you. The outcome is with it.'::text), ('emergency_reviewed'::text,'hi'::text,'एक आपातकालीन पहुँच की समीक्षा हुई'::text,'एक प्रशासक ने आपसे जुड़ी एक आपातकालीन पहुँच की समीक्षा की है। परिणाम उसी के साथ है।'::text), ('emergency_objection'::text,'en'::text,'A patient objects to an emergency access'::text,'A patient has objected to an emergency access to their chart. The objection is with it.'::text), ('emergency_objection'::text,'hi'::text,'एक मरीज़ ने आपातकालीन पहुँच पर आपत्ति की'::text,'एक मरीज़ ने अपने चार्ट की आपातकालीन पहुँच पर आपत्ति की है। आपत्ति उसी के साथ है।'::text), ('care_requested'::text,'en'::text,'Somebody asks to take part in your care'::text,'A doctor or caregiver asks for access to your data. Nothing is open to them until you accept.'::text), ('care_requested'::text,'hi'::text,'कोई आपकी देखभाल में शामिल होना चाहता है'::text,'एक डॉक्टर या देखभालकर्ता आपके डेटा तक पहुँच माँगता है। आपकी स्वीकृति तक उनके लिए कुछ भी खुला नहीं है।'::text), ('care_accepted'::text,'en'::text,'A care relationship has begun'::text,'A patient has let you take part in their care.'::text), ('care_accepted'::text,'hi'::text,'एक देखभाल संबंध शुरू हुआ'::text,'एक मरीज़ ने आपको अपनी देखभाल में शामिल होने दिया है।'::text), ('care_ended'::text,'en'::text,'A care relationship has ended'::text,'A care relationship of yours has ended, and with it the access that it gave.'::text), ('care_ended'::text,'hi'::text,'एक देखभाल संबंध समाप्त हुआ'::text,'आपका एक देखभाल संबंध समाप्त हो गया है, और उसके साथ उससे मिली पहुँच भी।'::text), ('record_shared'::text,'en'::text,'A record was shared with you'::text,'Somebody has shared a record with you. Opening it is logged.'::text), ('record_shared'::text,'hi'::text,'आपके साथ एक रिकॉर्ड साझा किया गया'::text,'किसी ने आपके साथ एक रिकॉर्ड साझा किया है। उसे खोलना दर्ज किया जाता है।'::text), ('chart_opened'::text,'en'::text,'Your chart was opened'::text,'Somebody who takes part in your care has opened your chart. Every look is in your access log.'::text), ('chart_opened'::text,'hi'::text,'आपका चार्ट खोला गया'::text,'आपकी देखभाल में शामिल किसी ने आपका चार्ट खोला है। हर पहुँच आपके एक्सेस लॉग में दर्ज है।'::text), ('doctor_verified'::text,'en'::text,'You are verified'::text,'An administrator has verified you as a clinician.'::text), ('doctor_verified'::text,'hi'::text,'आप सत्यापित हैं'::text,'एक प्रशासक ने आपको चिकित्सक के रूप में सत्यापित किया है।'::text), ('doctor_rejected'::text,'en'::text,'You are not verified'::text,'An administrator has refused or withdrawn your verification. The reason is with it.'::text), ('doctor_rejected'::text,'hi'::text,'आप सत्यापित नहीं हैं'::text,'एक प्रशासक ने आपका सत्यापन अस्वीकार किया या वापस लिया है। कारण उसी के साथ है।'::text), ('new_message'::text,'en'::text,'You have a new message'::text,'Open the conversation to read it.'::text), ('new_message'::text,'hi'::text,'आपके लिए एक नया संदेश है'::text,'पढ़ने के लिए बातचीत खोलें।'::text), ('new_sign_in'::text,'en'::text,'New sign-in to your account'::text,('Somebody has signed in to your account. If it was not you, change your password and end the '::text || 'other sessions.'::text)), ('new_sign_in'::text,'hi'::text,'आपके खाते में नया साइन-इन'::text,'किसी ने आपके खाते में साइन इन किया है। यदि वह आप नहीं थे, तो अपना पासवर्ड बदलें और अन्य सत्र समाप्त करें।'::text), ('mfa_changed'::text,'en'::text,'A second factor of your account was changed'::text,('A second factor was added to your account or taken from it. If it was not you, change your '::text || 'password and ask for help.'::text)), ('mfa_changed'::text,'hi'::text,'आपके खाते का दूसरा कारक बदला गया'::text,('आपके खाते में दूसरा कारक जोड़ा या उससे हटाया गया है। यदि वह आप नहीं थे, तो अपना पासवर्ड बदलें और सहायता '::text || 'माँगें।'::text)), ('delivery_dead'::text,'en'::text,'A notification could not be delivered'::text,'A delivery was given up after its last attempt. Look at it, and try again when the cause is gone.'::text), ('delivery_dead'::text,'hi'::text,'एक सूचना पहुँचाई नहीं जा सकी'::text,'अंतिम प्रयास के बाद एक डिलीवरी छोड़ दी गई। इसे देखें, और कारण दूर होने पर फिर प्रयास करें।'::text), ('reminder_due'::text,'en'::text,'You have a reminder'::text,'Open the app to see what is due, and answer it.'::text), ('reminder_due'::text,'hi'::text,'आपके लिए एक अनुस्मारक है'::text,'क्या करना है, यह देखने और उत्तर देने के लिए ऐप खोलें।'::text), ('reminder_missed'::text,'en'::text,'Reminders have passed'::text,'Some reminders could not be sent in time. Open the app to see which.'::text), ('reminder_missed'::text,'hi'::text,'कुछ अनुस्मारक छूट गए'::text,'कुछ अनुस्मारक समय पर नहीं भेजे जा सके। कौन से, यह देखने के लिए ऐप खोलें।'::text), ('reminder_escalated'::text,'en'::text,'Somebody you care for has not answered'::text,'A reminder of somebody in your care was not answered. Please look after them.'::text), ('reminder_escalated'::text,'hi'::text,'जिनकी आप देखभाल करते हैं, उन्होंने उत्तर नहीं दिया'::text,'आपकी देखभाल में किसी व्यक्ति के अनुस्मारक का उत्तर नहीं मिला। कृपया उनका ध्यान रखें।'::text), ('medication_refill'::text,'en'::text,'A supply is running low'::text,'Something whose stock you count is running low. Open the app to see what.'::text), ('medication_refill'::text,'hi'::text,'भंडार कम हो रहा है'::text,'जिसका भंडार आप गिनते हैं, वह कम हो रहा है। क्या, यह देखने के लिए ऐप खोलें।'::text)) t(kind, locale, title, body);
+   FROM ( VALUES ('emergency_access'::text,'en'::text,'Your chart was opened in an emergency'::text,('A doctor has opened your chart in an emergency and said why. Every look into it is in your '::text || 'access log, an administrator will review it, and you may object.'::text)), ('emergency_access'::text,'hi'::text,'आपात स्थिति में आपका चार्ट खोला गया'::text,('एक डॉक्टर ने आपात स्थिति में आपका चार्ट खोला है और कारण बताया है। हर पहुँच आपके एक्सेस लॉग में '::text || 'दर्ज है, एक प्रशासक इसकी समीक्षा करेगा, और आप आपत्ति कर सकते हैं।'::text)), ('emergency_review_due'::text,'en'::text,'An emergency access waits for review'::text,'A doctor has opened a chart in an emergency. Please review whether it was justified.'::text), ('emergency_review_due'::text,'hi'::text,'एक आपातकालीन पहुँच समीक्षा की प्रतीक्षा में है'::text,'एक डॉक्टर ने आपात स्थिति में एक चार्ट खोला है। कृपया समीक्षा करें कि यह उचित था या नहीं।'::text), ('emergency_reviewed'::text,'en'::text,'An emergency access was reviewed'::text,'An administrator has reviewed an emergency access that concerns you. The outcome is with it.'::text), ('emergency_reviewed'::text,'hi'::text,'एक आपातकालीन पहुँच की समीक्षा हुई'::text,'एक प्रशासक ने आपसे जुड़ी एक आपातकालीन पहुँच की समीक्षा की है। परिणाम उसी के साथ है।'::text), ('emergency_objection'::text,'en'::text,'A patient objects to an emergency access'::text,'A patient has objected to an emergency access to their chart. The objection is with it.'::text), ('emergency_objection'::text,'hi'::text,'एक मरीज़ ने आपातकालीन पहुँच पर आपत्ति की'::text,'एक मरीज़ ने अपने चार्ट की आपातकालीन पहुँच पर आपत्ति की है। आपत्ति उसी के साथ है।'::text), ('care_requested'::text,'en'::text,'Somebody asks to take part in your care'::text,'A doctor or caregiver asks for access to your data. Nothing is open to them until you accept.'::text), ('care_requested'::text,'hi'::text,'कोई आपकी देखभाल में शामिल होना चाहता है'::text,'एक डॉक्टर या देखभालकर्ता आपके डेटा तक पहुँच माँगता है। आपकी स्वीकृति तक उनके लिए कुछ भी खुला नहीं है।'::text), ('care_accepted'::text,'en'::text,'A care relationship has begun'::text,'A patient has let you take part in their care.'::text), ('care_accepted'::text,'hi'::text,'एक देखभाल संबंध शुरू हुआ'::text,'एक मरीज़ ने आपको अपनी देखभाल में शामिल होने दिया है।'::text), ('care_ended'::text,'en'::text,'A care relationship has ended'::text,'A care relationship of yours has ended, and with it the access that it gave.'::text), ('care_ended'::text,'hi'::text,'एक देखभाल संबंध समाप्त हुआ'::text,'आपका एक देखभाल संबंध समाप्त हो गया है, और उसके साथ उससे मिली पहुँच भी।'::text), ('record_shared'::text,'en'::text,'A record was shared with you'::text,'Somebody has shared a record with you. Opening it is logged.'::text), ('record_shared'::text,'hi'::text,'आपके साथ एक रिकॉर्ड साझा किया गया'::text,'किसी ने आपके साथ एक रिकॉर्ड साझा किया है। उसे खोलना दर्ज किया जाता है।'::text), ('chart_opened'::text,'en'::text,'Your chart was opened'::text,'Somebody who takes part in your care has opened your chart. Every look is in your access log.'::text), ('chart_opened'::text,'hi'::text,'आपका चार्ट खोला गया'::text,'आपकी देखभाल में शामिल किसी ने आपका चार्ट खोला है। हर पहुँच आपके एक्सेस लॉग में दर्ज है।'::text), ('doctor_verified'::text,'en'::text,'You are verified'::text,'An administrator has verified you as a clinician.'::text), ('doctor_verified'::text,'hi'::text,'आप सत्यापित हैं'::text,'एक प्रशासक ने आपको चिकित्सक के रूप में सत्यापित किया है।'::text), ('doctor_rejected'::text,'en'::text,'You are not verified'::text,'An administrator has refused or withdrawn your verification. The reason is with it.'::text), ('doctor_rejected'::text,'hi'::text,'आप सत्यापित नहीं हैं'::text,'एक प्रशासक ने आपका सत्यापन अस्वीकार किया या वापस लिया है। कारण उसी के साथ है।'::text), ('new_message'::text,'en'::text,'You have a new message'::text,'Open the conversation to read it.'::text), ('new_message'::text,'hi'::text,'आपके लिए एक नया संदेश है'::text,'पढ़ने के लिए बातचीत खोलें।'::text), ('new_sign_in'::text,'en'::text,'New sign-in to your account'::text,('Somebody has signed in to your account. If it was not you, change your password and end the '::text || 'other sessions.'::text)), ('new_sign_in'::text,'hi'::text,'आपके खाते में नया साइन-इन'::text,'किसी ने आपके खाते में साइन इन किया है। यदि वह आप नहीं थे, तो अपना पासवर्ड बदलें और अन्य सत्र समाप्त करें।'::text), ('mfa_changed'::text,'en'::text,'A second factor of your account was changed'::text,('A second factor was added to your account or taken from it. If it was not you, change your '::text || 'password and ask for help.'::text)), ('mfa_changed'::text,'hi'::text,'आपके खाते का दूसरा कारक बदला गया'::text,('आपके खाते में दूसरा कारक जोड़ा या उससे हटाया गया है। यदि वह आप नहीं थे, तो अपना पासवर्ड बदलें और सहायता '::text || 'माँगें।'::text)), ('delivery_dead'::text,'en'::text,'A notification could not be delivered'::text,'A delivery was given up after its last attempt. Look at it, and try again when the cause is gone.'::text), ('delivery_dead'::text,'hi'::text,'एक सूचना पहुँचाई नहीं जा सकी'::text,'अंतिम प्रयास के बाद एक डिलीवरी छोड़ दी गई। इसे देखें, और कारण दूर होने पर फिर प्रयास करें।'::text), ('reminder_due'::text,'en'::text,'You have a reminder'::text,'Open the app to see what is due, and answer it.'::text), ('reminder_due'::text,'hi'::text,'आपके लिए एक अनुस्मारक है'::text,'क्या करना है, यह देखने और उत्तर देने के लिए ऐप खोलें।'::text), ('reminder_missed'::text,'en'::text,'Reminders have passed'::text,'Some reminders could not be sent in time. Open the app to see which.'::text), ('reminder_missed'::text,'hi'::text,'कुछ अनुस्मारक छूट गए'::text,'कुछ अनुस्मारक समय पर नहीं भेजे जा सके। कौन से, यह देखने के लिए ऐप खोलें।'::text), ('reminder_stopped'::text,'en'::text,'A reminder has stopped'::text,'Its times cannot be worked out. Open the app to set it again.'::text), ('reminder_stopped'::text,'hi'::text,'एक अनुस्मारक रुक गया है'::text,'इसके समय तय नहीं किए जा सके। इसे फिर से सेट करने के लिए ऐप खोलें।'::text), ('reminder_escalated'::text,'en'::text,'Somebody you care for has not answered'::text,'A reminder of somebody in your care was not answered. Please look after them.'::text), ('reminder_escalated'::text,'hi'::text,'जिनकी आप देखभाल करते हैं, उन्होंने उत्तर नहीं दिया'::text,'आपकी देखभाल में किसी व्यक्ति के अनुस्मारक का उत्तर नहीं मिला। कृपया उनका ध्यान रखें।'::text), ('medication_refill'::text,'en'::text,'A supply is running low'::text,'Something whose stock you count is running low. Open the app to see what.'::text), ('medication_refill'::text,'hi'::text,'भंडार कम हो रहा है'::text,'जिसका भंडार आप गिनते हैं, वह कम हो रहा है। क्या, यह देखने के लिए ऐप खोलें।'::text)) t(kind, locale, title, body);
 
 CREATE INDEX medications_refill_due_at_idx ON public.medications USING btree (refill_due_at)
   WHERE (refill_due_at IS NOT NULL);
@@ -1669,7 +1688,7 @@ COMMENT ON COLUMN "public"."reminders"."exdate" IS 'EXDATE: wall-clock times lef
 
 COMMENT ON COLUMN "public"."reminders"."expanded_to" IS 'Up to here occurrences have come due or do not count: the last one that came due, or when the plan was made.';
 
-COMMENT ON COLUMN "public"."reminders"."expansion" IS 'stale: upcoming has to be worked out anew from expanded_to on, which the next tick does; open: more follow after upcoming; complete: none do.';
+COMMENT ON COLUMN "public"."reminders"."expansion" IS 'stale: upcoming has to be worked out anew from expanded_to on, which the next tick does; open: more follow after upcoming; complete: none do; refused: the plan cannot be followed, and the reminder has become inactive.';
 
 COMMENT ON COLUMN "public"."reminders"."grace_minutes" IS 'How long after it was due an occurrence is still of use: sent by a late tick, counted as taken in time.';
 
@@ -1738,7 +1757,7 @@ COMMENT ON FUNCTION "private"."skip_reminder"(uuid, text) IS 'Body of public.ski
 
 COMMENT ON FUNCTION "private"."snooze_reminder"(uuid, integer) IS 'Body of public.snooze_reminder.';
 
-COMMENT ON FUNCTION "private"."store_expansions"(jsonb) IS 'Stores what was worked out for rows of reminders_to_expand that have not changed since, and returns for how many: an array of {id, token, upcoming, is_complete, is_refused, per_day}. A rule that is refused makes its reminder inactive.';
+COMMENT ON FUNCTION "private"."store_expansions"(jsonb) IS 'Stores what was worked out for rows of reminders_to_expand that have not changed since, and returns for how many: an array of {id, token, upcoming, is_complete, is_refused, per_day}. A plan that is refused makes its reminder inactive, and its owner is told.';
 
 COMMENT ON FUNCTION "private"."tick_reminders"(timestamp with time zone, integer, timestamp with time zone, uuid) IS 'Takes one batch of reminders that are due at p_now, behind the row of p_after and p_after_id: logs every occurrence that has come due, moves the reminder on to its next one, and tells its owner. Within grace_minutes an occurrence is sent, of several the newest is told; older ones are missed, and told as one. Fewer claimed than p_limit: nothing else is due, but for what other calls hold.';
 
@@ -1750,7 +1769,7 @@ COMMENT ON FUNCTION "public"."complete_reminder"(uuid, text) IS 'Marks an occurr
 
 COMMENT ON FUNCTION
   "public"."create_reminder"(text, text, timestamp without time zone, text, text, text, timestamp without time zone[], timestamp without time zone[], integer, integer, integer,
-  integer, integer, uuid, uuid, timestamp with time zone[], boolean, numeric) IS 'Makes a reminder of the caller and returns its id. POST /functions/v1/reminders takes the same, checks the rule, says what is wrong with it and where, and passes its next occurrences as p_upcoming (p_is_complete: there are no more). Called without them, next_due_at is null until the next tick has worked them out, within a minute; a rule that it finds wrong makes the reminder inactive. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found (medicine, or a caregiver with the scope).';
+  integer, integer, uuid, uuid, timestamp with time zone[], boolean, numeric) IS 'Makes a reminder of the caller and returns its id. POST /functions/v1/reminders takes the same, checks the rule, says what is wrong with it and where, and passes its next occurrences as p_upcoming (p_is_complete: there are no more). Called without them, next_due_at is null until the next tick has worked them out, within a minute; a rule that it finds wrong makes the reminder inactive, and tells its owner (reminder_stopped). Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found (medicine, or a caregiver with the scope), PT409 limit_reached (500 reminders).';
 
 COMMENT ON FUNCTION "public"."medication_supply"() IS 'How long each of the caller''s medicines lasts: doses left, doses a day by its active reminders (breaks of a cycle included), whole days. Null where the stock is not counted or nothing is planned. Errors: PT401 unauthenticated.';
 
