@@ -11,7 +11,7 @@ import {
   spawnWorker,
   ticker,
   toldTwice,
-  withReminderLab,
+  withReminderLabs,
   wronglyLogged,
 } from "../support/reminder_lab.ts";
 
@@ -27,107 +27,132 @@ async function settle({ url }: Lab, until: number): Promise<void> {
   }
 }
 
-for (const count of [2, 4, 8]) {
-  Deno.test(`${count} ticks at once log each occurrence once and tell it once`, () =>
-    withReminderLab(async (lab) => {
-      await makePeople(lab, 20);
-      await makeReminders(lab, 150, RULE);
-      await settle(lab, BEGIN_MS - 1);
-      const tick = ticker(lab.url);
+Deno.test("occurrences, whoever ticks and whatever the clock says", (t) =>
+  withReminderLabs(async (inLab) => {
+    for (const count of [2, 4, 8]) {
+      await t.step(
+        `${count} ticks at once log each occurrence once and tell it once`,
+        () =>
+          inLab(async (lab) => {
+            await makePeople(lab, 20);
+            await makeReminders(lab, 60, RULE);
+            await settle(lab, BEGIN_MS - 1);
+            const tick = ticker(lab.url);
 
-      for (let quarter = 0; quarter < 3; quarter++) {
-        const now = BEGIN_MS + quarter * HOUR / 4;
-        const reports = await Promise.all(Array.from({ length: count }, () => tick(() => now)));
-        assertEquals(reports.reduce((sum, { sent }) => sum + sent, 0), 150);
-      }
+            for (let quarter = 0; quarter < 3; quarter++) {
+              const now = BEGIN_MS + quarter * HOUR / 4;
+              const reports = await Promise.all(
+                Array.from({ length: count }, () => tick(() => now)),
+              );
+              assertEquals(reports.reduce((sum, { sent }) => sum + sent, 0), 60);
+            }
 
-      assertEquals(await wronglyLogged(lab, 15, BEGIN_MS + HOUR / 2), 0);
-      assertEquals(await toldTwice(lab), 0);
-    }));
-}
-
-Deno.test("a clock that jumps between ticks loses nothing and doubles nothing", () =>
-  withReminderLab(async (lab) => {
-    await makePeople(lab, 5);
-    await makeReminders(lab, 12, RULE);
-    let now = BEGIN_MS;
-    const tick = ticker(lab.url);
-    for (
-      const jump of [0, HOUR, -HOUR, 0.25 * HOUR, 24 * HOUR, -24 * HOUR, 0.5 * HOUR, 23 * HOUR]
-    ) {
-      now += jump;
-      await tick(() => now);
-      await tick(() => now);
+            assertEquals(await wronglyLogged(lab, 15, BEGIN_MS + HOUR / 2), 0);
+            assertEquals(await toldTwice(lab), 0);
+          }),
+      );
     }
 
-    const furthest = BEGIN_MS + 24.25 * HOUR;
-    await settle(lab, furthest);
-    assertEquals(await wronglyLogged(lab, 15, furthest), 0);
-    assertEquals(await toldTwice(lab), 0);
-  }));
+    await t.step(
+      "a clock that jumps between ticks loses nothing and doubles nothing",
+      () =>
+        inLab(async (lab) => {
+          await makePeople(lab, 5);
+          await makeReminders(lab, 12, RULE);
+          let now = BEGIN_MS;
+          const tick = ticker(lab.url);
+          for (
+            const jump of [
+              0,
+              HOUR,
+              -HOUR,
+              0.25 * HOUR,
+              24 * HOUR,
+              -24 * HOUR,
+              0.5 * HOUR,
+              23 * HOUR,
+            ]
+          ) {
+            now += jump;
+            await tick(() => now);
+            await tick(() => now);
+          }
 
-Deno.test("a worker that was away for six hours sends what is of use and does not flood", () =>
-  withReminderLab(async (lab) => {
-    await makePeople(lab, 3);
-    await makeReminders(lab, 12, { ...RULE, grace_minutes: 31 });
-    await settle(lab, BEGIN_MS + 6 * HOUR);
+          const furthest = BEGIN_MS + 24.25 * HOUR;
+          await settle(lab, furthest);
+          assertEquals(await wronglyLogged(lab, 15, furthest), 0);
+          assertEquals(await toldTwice(lab), 0);
+        }),
+    );
 
-    assertEquals(await wronglyLogged(lab, 15, BEGIN_MS + 6 * HOUR), 0);
-    const [told] = await lab.sql`
+    await t.step(
+      "a worker that was away for six hours sends what is of use and does not flood",
+      () =>
+        inLab(async (lab) => {
+          await makePeople(lab, 3);
+          await makeReminders(lab, 12, { ...RULE, grace_minutes: 31 });
+          await settle(lab, BEGIN_MS + 6 * HOUR);
+
+          assertEquals(await wronglyLogged(lab, 15, BEGIN_MS + 6 * HOUR), 0);
+          const [told] = await lab.sql`
       select
         count(*) filter (where kind = 'reminder_due')::integer as due,
         count(*) filter (where kind = 'reminder_missed')::integer as missed,
         (select count(*)::integer from public.reminder_logs where status = 'sent') as sent
       from public.notifications`;
-    // Of each reminder the three of the last half hour are sent, and told as one.
-    assertEquals({ ...told }, { due: 12, missed: 3, sent: 36 });
+          // Of each reminder the three of the last half hour are sent, and told as one.
+          assertEquals({ ...told }, { due: 12, missed: 3, sent: 36 });
+        }),
+    );
   }));
 
 Deno.test(`${KILLS} kills of worker and database lose no completion and double no occurrence`, () =>
-  withReminderLab(async (lab) => {
-    const people = await makePeople(lab, 10);
-    await makeReminders(lab, 40, RULE);
-    const beganAt = Date.now();
-    const speed = 1_800; // half an hour a second
-    const now = () => BEGIN_MS + (Date.now() - beganAt) * speed;
-    let workers = [spawnWorker(lab.url, beganAt, speed), spawnWorker(lab.url, beganAt, speed)];
-    let is_over = false;
-    const acknowledged = new Map<string, string>();
-    const client = complete(lab, people, acknowledged, () => is_over);
+  withReminderLabs((inLab) =>
+    inLab(async (lab) => {
+      const people = await makePeople(lab, 10);
+      await makeReminders(lab, 40, RULE);
+      const beganAt = Date.now();
+      const speed = 1_800; // half an hour a second
+      const now = () => BEGIN_MS + (Date.now() - beganAt) * speed;
+      let workers = [spawnWorker(lab.url, beganAt, speed), spawnWorker(lab.url, beganAt, speed)];
+      let is_over = false;
+      const acknowledged = new Map<string, string>();
+      const client = complete(lab, people, acknowledged, () => is_over);
 
-    try {
-      for (let kill = 0; kill < KILLS; kill++) {
-        await progress(lab, acknowledged, 3);
-        if (kill % 2 === 0) {
-          const victim = workers[Math.floor(Math.random() * workers.length)]!;
-          victim.kill("SIGKILL");
-          await victim.status;
-          workers = workers.map((worker) =>
-            worker === victim ? spawnWorker(lab.url, beganAt, speed) : worker
-          );
-        } else {
-          await crash(lab);
+      try {
+        for (let kill = 0; kill < KILLS; kill++) {
+          await progress(lab, acknowledged, 3);
+          if (kill % 2 === 0) {
+            const victim = workers[Math.floor(Math.random() * workers.length)]!;
+            victim.kill("SIGKILL");
+            await victim.status;
+            workers = workers.map((worker) =>
+              worker === victim ? spawnWorker(lab.url, beganAt, speed) : worker
+            );
+          } else {
+            await crash(lab);
+          }
         }
+        await progress(lab, acknowledged, 3);
+      } finally {
+        is_over = true;
+        for (const worker of workers) worker.kill("SIGKILL");
+        await Promise.all(workers.map(({ status }) => status));
+        await client;
       }
-      await progress(lab, acknowledged, 3);
-    } finally {
-      is_over = true;
-      for (const worker of workers) worker.kill("SIGKILL");
-      await Promise.all(workers.map(({ status }) => status));
-      await client;
-    }
 
-    // A worker's last transaction may yet be ending.
-    const until = Math.floor(now() / (HOUR / 4)) * HOUR / 4;
-    await settle(lab, until);
-    assertEquals(await wronglyLogged(lab, 15, until), 0);
-    assertEquals(await toldTwice(lab), 0);
-    const rows = await lab.sql`
+      // A worker's last transaction may yet be ending.
+      const until = Math.floor(now() / (HOUR / 4)) * HOUR / 4;
+      await settle(lab, until);
+      assertEquals(await wronglyLogged(lab, 15, until), 0);
+      assertEquals(await toldTwice(lab), 0);
+      const rows = await lab.sql`
       select id, status, completed_at from public.reminder_logs where status = 'completed'`;
-    const completed = new Map(rows.map((row) => [row.id, row.completed_at.toISOString()]));
-    assert(acknowledged.size >= KILLS);
-    for (const [id, at] of acknowledged) assertEquals(completed.get(id), at);
-  }));
+      const completed = new Map(rows.map((row) => [row.id, row.completed_at.toISOString()]));
+      assert(acknowledged.size >= KILLS);
+      for (const [id, at] of acknowledged) assertEquals(completed.get(id), at);
+    })
+  ));
 
 /** Kills one process of the server as a fault would: the server starts anew, with what it has written. */
 async function crash({ sql }: Lab): Promise<void> {

@@ -7,11 +7,11 @@ import { openDatabase, type RequestContext } from "../../functions/_shared/db.ts
 import type { Deps } from "../../functions/_shared/deps.ts";
 import { tick, type TickReport } from "../../functions/reminders/tick.ts";
 import { databaseUrl, startCluster, stopCluster } from "../../supabase/local/postgres.ts";
-import { adminConnection, ensureTemplate } from "../../supabase/local/database.ts";
+import { adminConnection, createDatabase, ensureTemplate } from "../../supabase/local/database.ts";
 import { createMigrated } from "../../tools/schema.ts";
 import { freePort, withCleanup, withFolder } from "../../tools/throwaway.ts";
 
-const DATABASE = "reminders";
+const TEMPLATE = "reminders";
 /** When the clock of every lab begins. */
 export const BEGIN_MS = Date.UTC(2027, 0, 10);
 const CONTEXT: RequestContext = { request_id: "lab", ip: null, user_agent: null };
@@ -23,32 +23,44 @@ export interface Lab {
   sql: postgres.Sql;
 }
 
-/** Runs `work` with a database that keeps what it has committed, as no test of the others needs. */
-export async function withReminderLab<T>(work: (lab: Lab) => Promise<T>): Promise<T> {
-  return await withFolder(async (folder) => {
+/** Runs one lab after another, each with a database of its own. */
+export type InLab = (work: (lab: Lab) => Promise<void>) => Promise<void>;
+
+/** Runs `work` with a server that keeps what it has committed, as no test of the others needs. */
+export async function withReminderLabs(work: (inLab: InLab) => Promise<void>): Promise<void> {
+  await withFolder(async (folder) => {
     const cluster = { dataDir: `${folder}/db`, port: freePort() };
     // Without fsync nothing is lost while the machine itself goes on.
     await startCluster({ ...cluster, settings: { fsync: "off", restart_after_crash: "on" } });
-    return await withCleanup(async () => {
+    await withCleanup(async () => {
       await ensureTemplate(cluster.port);
-      await createMigrated(cluster.port, DATABASE);
-      const sql = adminConnection(cluster.port, DATABASE);
-      try {
-        return await work({
-          url: databaseUrl(cluster.port, "postgres", DATABASE),
-          port: cluster.port,
-          sql,
-        });
-      } finally {
-        // Pools drop connections that end while idle; those of a server that is gone they would miss.
-        await sql`
-          select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'functions'`;
-        await sql.end();
-      }
+      await createMigrated(cluster.port, TEMPLATE);
+      let labs = 0;
+      await work(async (use) => {
+        const name = `reminders_${++labs}`;
+        await createDatabase(cluster.port, name, TEMPLATE);
+        await useLab(cluster.port, name, use);
+      });
     }, async () => {
       await stopCluster(cluster.dataDir);
     });
   });
+}
+
+async function useLab(
+  port: number,
+  name: string,
+  use: (lab: Lab) => Promise<void>,
+): Promise<void> {
+  const sql = adminConnection(port, name);
+  try {
+    await use({ url: databaseUrl(port, "postgres", name), port, sql });
+  } finally {
+    // Pools drop connections that end while idle; those of a server that is gone they would miss.
+    await sql`
+      select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'functions'`;
+    await sql.end();
+  }
 }
 
 /** Ticks with one pool of connections. */
