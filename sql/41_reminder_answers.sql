@@ -90,6 +90,81 @@ comment on function public.complete_reminder(uuid, text) is
 revoke execute on function public.complete_reminder(uuid, text) from public, anon, service_role;
 grant execute on function public.complete_reminder(uuid, text) to authenticated;
 
+create function private.complete_next_reminder(
+  p_reminder_id uuid,
+  p_due_at timestamptz,
+  p_notes text
+)
+  returns uuid
+  language plpgsql
+  security definer -- reminders, reminder_logs and stock are written by these functions only
+  set search_path = ''
+as $$
+declare
+  v_caller constant uuid := private.require_reminder_owner();
+  v_next public.reminders;
+  v_log_id uuid;
+begin
+  -- A tick passes over the row meanwhile, or has told the occurrence before.
+  select r.* into v_next from public.reminders as r
+  where r.id = p_reminder_id and r.user_id = v_caller
+  for no key update;
+  select l.id into v_log_id from public.reminder_logs as l
+  where l.reminder_id = v_next.id and l.due_at = p_due_at;
+  if v_log_id is not null then
+    perform private.complete_reminder(v_log_id, p_notes);
+    return v_log_id;
+  end if;
+  if (v_next.is_active and v_next.next_due_at = p_due_at) is not true then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No occurrence of a reminder is next at this time';
+  end if;
+  if p_due_at > now() + interval '12 hours' then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot complete as p_due_at must be within 12 hours';
+  end if;
+  update public.reminders as r set upcoming = r.upcoming[2 :], expanded_to = p_due_at
+  where r.id = v_next.id;
+  insert into public.reminder_logs (
+    reminder_id, user_id, reminder_type, medication_id, timezone, grace_minutes, due_at, status,
+    follow_up_at
+  )
+  values (
+    v_next.id, v_caller, v_next.reminder_type, v_next.medication_id, v_next.timezone,
+    v_next.grace_minutes, p_due_at, 'sent', p_due_at
+  )
+  returning id into v_log_id;
+  perform private.complete_reminder(v_log_id, p_notes);
+  return v_log_id;
+end;
+$$;
+comment on function private.complete_next_reminder(uuid, timestamptz, text) is
+  'Body of public.complete_next_reminder.';
+revoke execute on function private.complete_next_reminder(uuid, timestamptz, text)
+  from public, anon, service_role;
+grant execute on function private.complete_next_reminder(uuid, timestamptz, text) to authenticated;
+
+create function public.complete_next_reminder(
+  p_reminder_id uuid,
+  p_due_at timestamptz,
+  p_notes text default null
+)
+  returns uuid
+  language sql
+  set search_path = ''
+as $$
+  select private.complete_next_reminder(p_reminder_id, p_due_at, p_notes)
+$$;
+comment on function public.complete_next_reminder(uuid, timestamptz, text) is
+  'Marks the next occurrence of a reminder of the caller''s as done before it is due, up to 12 hours: '
+  'it is not told any more, and counts as complete_reminder. Returns the id of its log row; one that '
+  'has been told meanwhile, or done, is completed as complete_reminder does. Errors: PT400 '
+  'invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found (also: another one is '
+  'next).';
+revoke execute on function public.complete_next_reminder(uuid, timestamptz, text)
+  from public, anon, service_role;
+grant execute on function public.complete_next_reminder(uuid, timestamptz, text) to authenticated;
+
 create function private.skip_reminder(p_log_id uuid, p_notes text)
   returns void
   language plpgsql

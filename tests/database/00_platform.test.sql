@@ -40,11 +40,13 @@ select results_eq(
       'start_conversation(uuid[],text,text)',
       'audit_proof(bigint)',
       'adherence(date,date,uuid)',
+      'complete_next_reminder(uuid,timestamp with time zone,text)',
       'complete_reminder(uuid,text)',
       'create_reminder(text,text,timestamp without time zone,text,text,text,'
         'timestamp without time zone[],timestamp without time zone[],integer,integer,'
         'integer,integer,integer,uuid,uuid,timestamp with time zone[],boolean,numeric)',
       'medication_supply()',
+      'private.complete_next_reminder(uuid,timestamp with time zone,text)',
       'private.complete_reminder(uuid,text)',
       'private.days_left(numeric,numeric,numeric)',
       'private.reminder_scope(text)',

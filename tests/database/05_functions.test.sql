@@ -126,6 +126,7 @@ select set_eq(
     'private.seal_audit(integer,integer)',
     'private.session_is_live()',
     'private.audit_reminder_update()',
+    'private.complete_next_reminder(uuid,timestamp with time zone,text)',
     'private.complete_reminder(uuid,text)',
     'private.follow_up_reminders(timestamp with time zone,integer,'
         'timestamp with time zone,uuid)',

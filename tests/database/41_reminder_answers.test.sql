@@ -1,7 +1,7 @@
 -- Answers: done, skipped, later, from any state; what comes next; how a plan was kept. Pia has
 -- reminders, omar too; carer_med is pia's caregiver with the scope medications, chart open.
 begin;
-select plan(74);
+select plan(98);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user('carer_med', 'caregiver'), tests.make_user('carer', 'caregiver'), tests.make_user('doc', 'doctor');
@@ -99,6 +99,61 @@ select is(pg_temp.answer('pia', format('select public.snooze_reminder(%L, %s)', 
 from (values ('1', 'done'), ('720', 'done'), ('0', 'PT400 invalid_request'), ('721', 'PT400 invalid_request'), ('null', 'PT400 invalid_request')) as t (m, outcome);
 select is(pg_temp.answer('pia', format('select public.%s_reminder(%L, repeat(''x'', 1001))', act, tests.id('hers'))), 'PT400 invalid_request', act || ' with too many words')
 from unnest(array['complete', 'skip']) as act;
+
+-- Before it is due ---------------------------------------------------------------------------------
+
+delete from public.reminder_logs;
+update public.medications set stock = 15;
+select tests.make_reminder('Early', 'pia', array[now() + interval '2 hours', now() + interval '26 hours', now() + interval '50 hours'],
+  jsonb_build_object('medication_id', tests.id('Tamoxifen'), 'timezone', 'Asia/Kolkata', 'grace_minutes', 45));
+create function pg_temp.early(p_actor text, p_due interval default '2 hours', p_rest text default '') returns text language sql as $$
+  select pg_temp.answer(p_actor, format('select public.complete_next_reminder(%L, now() + %L::interval %s)', tests.id('Early'), p_due, p_rest))
+$$;
+create function pg_temp.early_row() returns text language sql as $$
+  select concat_ws(' ', cardinality(r.upcoming), r.next_due_at - now(), r.expanded_to = now() + interval '2 hours', r.is_active)
+  from public.reminders as r where r.id = tests.id('Early')
+$$;
+create temp table before as select pg_temp.early_row() as row;
+select is(pg_temp.early(actor), outcome, format('%s before it is due: %s', actor, outcome))
+from (values ('omar', 'PT404 not_found'), ('carer_med', 'PT404 not_found'), ('doc', 'PT404 not_found'), ('doc@aal1', 'PT403 mfa_required')) as t (actor, outcome);
+select is(pg_temp.early('pia', due, rest), outcome, format('in %s%s: %s', due, left(rest, 12), outcome))
+from (values
+  (interval '26 hours', '', 'PT404 not_found'), (interval '119 minutes', '', 'PT404 not_found'), (null, '', 'PT404 not_found'),
+  (interval '2 hours', $$, repeat('x', 1001)$$, 'PT400 invalid_request')
+) as t (due, rest, outcome);
+select is(pg_temp.early_row(), (select row from before), 'which changes nothing');
+select is((select count(*) from public.reminder_logs), 0::bigint, 'and logs nothing');
+select is(pg_temp.early('pia', p_rest => ', ''At breakfast'''), 'done', 'a dose is taken two hours early');
+select results_eq(
+  $$ select l.user_id, l.reminder_type, l.medication_id, l.timezone, l.grace_minutes, l.due_at - now(), l.status, l.completed_at = now(), l.notes, l.follow_up_at
+     from public.reminder_logs as l $$,
+  $$ values (tests.id('pia'), 'medication', tests.id('Tamoxifen'), 'Asia/Kolkata', 45, interval '2 hours', 'completed', true, 'At breakfast', null::timestamptz) $$,
+  'its occurrence is done'
+);
+select is(pg_temp.stock(), 13::numeric, 'and off the stock');
+select is(pg_temp.early_row(), '2 1 day 02:00:00 t t', 'the next one is due');
+select results_eq(
+  $$ select action, actor_id from public.audit_events where resource_id = (select id from public.reminder_logs) $$,
+  $$ values ('complete_reminder', tests.id('pia')) $$, 'the audit trail has it'
+);
+select is(pg_temp.early('pia'), 'done', 'again does no harm');
+select is(pg_temp.stock(), 13::numeric, 'nor takes another dose');
+select is(pg_temp.early('pia', '26 hours'), 'PT400 invalid_request', 'what is due tomorrow cannot be done today');
+select tests.act_as_role('reminder_worker');
+select is((select claimed from private.tick_reminders(now() + interval '3 hours', 10)), 1, 'a tick tells the others');
+select tests.act_as_owner();
+select is((select count(*) from public.reminder_logs where reminder_id = tests.id('Early')), 1::bigint, 'and not what was done');
+update public.reminders set upcoming = array[now() + interval '1 hour'], is_active = false where id = tests.id('Early');
+select is(pg_temp.early('pia', '1 hour'), 'PT404 not_found', 'nothing is next of what is paused');
+update public.reminders set upcoming = '{}', is_active = true where id = tests.id('Early');
+select is(pg_temp.early('pia', null), 'PT404 not_found', 'nor where nothing is to come');
+-- A tick was quicker, or the clock.
+insert into public.reminder_logs (id, reminder_id, user_id, reminder_type, timezone, grace_minutes, due_at, status, follow_up_at)
+values (tests.id('told'), tests.id('Early'), tests.id('pia'), 'medication', 'UTC', 45, now() + interval '1 hour', 'sent', now());
+select is(pg_temp.early('pia', '1 hour'), 'done', 'what has been told meanwhile is completed');
+select is(pg_temp.log_row('told'), 'completed now', 'in its row');
+delete from public.reminders where id = tests.id('Early');
+update public.reminders set upcoming = array[now() + interval '2 hours', now() + interval '26 hours'] where id = tests.id('Pill');
 
 -- Upcoming -----------------------------------------------------------------------------------------
 

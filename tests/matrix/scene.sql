@@ -107,7 +107,7 @@ comment on function tests.audit_event() is 'The oldest audit event about pia.';
 
 -- A medicine and a reminder of it each, and of pia's another one; the last occurrence of each waits.
 select tests.make_medicine('Tablets', 'pia'), tests.make_medicine('Drops', 'omar');
-select tests.make_reminder('Pill', 'pia'), tests.make_reminder('Drip', 'omar'),
+select tests.make_reminder('Pill', 'pia', array[now() + interval '1 hour']), tests.make_reminder('Drip', 'omar'),
   tests.make_reminder('Walk', 'pia', p_settings => '{"reminder_type": "exercise"}');
 insert into public.reminder_logs (
   id, reminder_id, user_id, reminder_type, timezone, grace_minutes, due_at, status, follow_up_at
