@@ -8,8 +8,9 @@ import { expand, type Expandable, type Expansion, stopped } from "./expansion.ts
 
 /** Rows of one transaction. */
 const BATCH = 1_000;
-/** Rules that are worked out between two transactions, and for how long at most. */
+/** Rules that are worked out between two transactions. */
 const EXPANSION_BATCH = 250;
+/** For how long a call works rules out: hosted functions may compute for two seconds a request. */
 const EXPANSION_LIMIT_MS = 1_000;
 /** After so long the rest is left to the next call, which comes a minute after this one. */
 const TIME_LIMIT_MS = 50_000;
@@ -33,6 +34,8 @@ interface Run {
   context: RequestContext;
   inTransaction: <T>(work: (tx: Query) => Promise<T>) => Promise<T>;
   report: TickReport;
+  /** How long rules have been worked out for. */
+  expanded_ms: number;
 }
 
 /** Does one batch; gives whether there may be more. */
@@ -42,8 +45,8 @@ type Part = (run: Run) => Promise<boolean>;
  * Does all that is due. May run any number of times at once, and be cut off anywhere: what is not
  * committed is due still.
  *
- * The parts take turns by batches, so that however much one of them has to do, it holds up no other:
- * nobody's rule is worked out for longer than a second before the next batch is told.
+ * The parts take turns by batches, so that however much one of them has to do, it holds up no other.
+ * Rules are worked out for a second in all; what is left of them is the next call's.
  *
  * @throws {AppError} `unavailable`; what came before it is done.
  */
@@ -67,13 +70,16 @@ export async function tick(
     context,
     inTransaction: (work) => asWorker(sql, "reminder_worker", context, work),
     report,
+    expanded_ms: 0,
   };
   const parts: Part[] = [tellDue(), followUp(), notifyRefills, expandReminders];
-  while (!report.is_drained && now() < ends_at) {
+  while (now() < ends_at) {
     // What was worked out may be due: a round in which all parts found nothing more is the last.
     let is_more = false;
     for (const part of parts) is_more = await part(run) || is_more;
-    report.is_drained = !is_more;
+    if (is_more) continue;
+    report.is_drained = run.expanded_ms < EXPANSION_LIMIT_MS;
+    break;
   }
   return report;
 }
@@ -140,6 +146,7 @@ async function notifyRefills({ deps, inTransaction, report }: Run): Promise<bool
 }
 
 async function expandReminders(run: Run): Promise<boolean> {
+  if (run.expanded_ms >= EXPANSION_LIMIT_MS) return false;
   const rows = await run.inTransaction((tx) =>
     tx<Expandable>`
       select id, token, rrule, starts_at_local, timezone, rdate, exdate, cycle_days_on,
@@ -157,11 +164,13 @@ async function expandReminders(run: Run): Promise<boolean> {
   return batch!.stored > 0;
 }
 
-/** Works rows out until the time of a batch is over. */
-function expandInTime(rows: Expandable[], { deps, context }: Run): Expansion[] {
-  const ends_at = deps.now() + EXPANSION_LIMIT_MS;
+/** Works rows out until the time for it is over. */
+function expandInTime(rows: Expandable[], run: Run): Expansion[] {
+  const { deps, context } = run;
   const expansions: Expansion[] = [];
   for (const row of rows) {
+    if (run.expanded_ms >= EXPANSION_LIMIT_MS) break;
+    const began = deps.now();
     try {
       expansions.push(expand(row));
     } catch (thrown) {
@@ -175,7 +184,7 @@ function expandInTime(rows: Expandable[], { deps, context }: Run): Expansion[] {
       });
       expansions.push(stopped(row));
     }
-    if (deps.now() >= ends_at) break;
+    run.expanded_ms += deps.now() - began;
   }
   return expansions;
 }

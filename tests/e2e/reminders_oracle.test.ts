@@ -209,8 +209,8 @@ async function seesOtherClocks(
   instants: string[],
 ): Promise<boolean> {
   const rows = await sql<{ at: string; local: string }[]>`
-    select a as at, to_char(a::timestamptz at time zone ${zone}, 'YYYY-MM-DD"T"HH24:MI:SS') as local
-    from json_array_elements_text(${JSON.stringify(instants)}::text::json) as a`;
+    select g.at, to_char(g.at::timestamptz at time zone ${zone}, 'YYYY-MM-DD"T"HH24:MI:SS') as local
+    from json_array_elements_text(${JSON.stringify(instants)}::text::json) as g (at)`;
   return rows.some(({ at, local }) =>
     Temporal.Instant.from(at).toZonedDateTimeISO(zone).toPlainDateTime().toString({
       smallestUnit: "second",
