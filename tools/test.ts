@@ -20,13 +20,24 @@ const E2E = "tests/e2e";
  */
 const WAITING = [`${E2E}/revocation.test.ts`];
 
-/** Files that bring what they need, or a database beside the stack's: they have a stack apart. */
+/**
+ * Files that bring what they need, or a database beside the stack's, or look at what all connections
+ * do: they have a stack apart.
+ */
 const ALONE = [
   ...["access_model", "auth_settings", "catalog_rules", "files_shredding", "keys_rotation"],
   ...["mutant_tools", "notifications_crash", "page", "qstash", "qstash_crash", "qstash_product"],
   ...["qstash_queues", "qstash_schedules", "realtime_broadcast", "realtime_change_feed"],
   ...["realtime_changes", "realtime_presence", "realtime_private", "realtime_restart"],
-  ...["realtime_sockets", "redis", "rest_errors", "schema_tools", "stack", "stack_faults"],
+  ...[
+    "realtime_sockets",
+    "records_export_stream",
+    "redis",
+    "rest_errors",
+    "schema_tools",
+    "stack",
+    "stack_faults",
+  ],
   ...["stack_kills", "test_tools"],
 ].map((name) => `${E2E}/${name}.test.ts`);
 

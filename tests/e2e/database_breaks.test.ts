@@ -10,6 +10,7 @@ import { present } from "../support/auth.ts";
 import { testEnv } from "../support/env.ts";
 
 const CONTEXT = { request_id: "breaks", ip: null, user_agent: null };
+const APPLICATION = "breaks";
 const WORKERS = 16;
 const BREAKS = 5;
 
@@ -24,7 +25,10 @@ Deno.test({
 
 async function endConnections(): Promise<void> {
   const url = present(testEnv().dbUrl);
-  const sql = openDatabase(url);
+  const own = new URL(url);
+  // Only these connections are ended: other tests use the same database.
+  own.searchParams.set("application_name", APPLICATION);
+  const sql = openDatabase(own.href);
   const admin = postgres(url, { max: 1, onnotice: () => {} });
   const seen = { done: 0, broken: 0, other: [] as unknown[] };
   let is_over = false;
@@ -48,7 +52,7 @@ async function endConnections(): Promise<void> {
       while (seen.done < goal) await sql.begin((tx) => tx`select 1`).catch(() => {});
       const ended = await admin`
         select pg_terminate_backend(pid) from pg_stat_activity
-        where application_name = 'functions' and pid <> pg_backend_pid()`;
+        where application_name = ${APPLICATION}`;
       assert(ended.length > 0, "there was no connection to end");
     }
     is_over = true;
