@@ -94,7 +94,8 @@ comment on column public.reminders.escalate_to is
   'Caregiver who is told when an occurrence stays unanswered, if in care with the scope then.';
 comment on column public.reminders.medication_id is 'What is taken at each occurrence; null: nothing.';
 comment on column public.reminders.per_day is
-  'Occurrences a day, on the average of the 84 days after they were last worked out; null: not yet.';
+  'Occurrences a day, on the average of 84 days from the first to come when the plan was worked out, or '
+  'of the days to its last; null: not yet.';
 comment on column public.reminders.ai_suggestions is 'Suggestions that its owner may take up; null: none.';
 comment on column public.reminders.upcoming is
   'The next occurrences, UTC, in order; the first is next_due_at.';

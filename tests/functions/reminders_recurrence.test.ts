@@ -135,6 +135,21 @@ Deno.test("a cycle has days with and days without, counted from the start", () =
   assertEquals(plan.perDay("2026-03-01T00:00:00Z"), 0.75);
 });
 
+for (
+  const [name, given, per_day] of [
+    ["begins in half a year", { starts_at_local: "2026-09-01T08:00:00" }, 1],
+    ["is over in ten days", { rrule: "FREQ=DAILY;BYHOUR=8,20;COUNT=20" }, 2],
+    ["comes once a week", { rrule: "FREQ=WEEKLY" }, 1 / 7],
+    ["comes once a year", { rrule: "FREQ=YEARLY" }, 1 / 84],
+    ["has passed", { rrule: "FREQ=DAILY;UNTIL=20260302T130000Z" }, 0],
+  ] as const
+) {
+  Deno.test(`doses a day of a plan that ${name}`, () => {
+    const after = name === "has passed" ? "2026-06-01T00:00:00Z" : "2026-02-20T00:00:00Z";
+    assertEquals(readSchedule(scheduleOf(given)).perDay(after), per_day);
+  });
+}
+
 Deno.test("a shift moves the wall-clock times, and EXDATE names the plan before it", () => {
   const plan = readSchedule(scheduleOf({
     rrule: "FREQ=DAILY;BYHOUR=8,20",
