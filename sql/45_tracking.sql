@@ -17,7 +17,10 @@ create table public.medications (
 
   constraint medications_name_check check (length(name) between 1 and 200),
   constraint medications_dose_check
-    check (dose > 0 and dose < 'NaN' and (dose is null) = (dose_unit is null) and length(dose_unit) between 1 and 20),
+    check (
+      dose > 0 and dose < 'NaN' and (dose is null) = (dose_unit is null)
+      and length(dose_unit) between 1 and 20
+    ),
   -- NaN is greater than any number, and none.
   constraint medications_units_per_dose_check check (units_per_dose > 0 and units_per_dose < 'NaN'),
   constraint medications_stock_check check (stock >= 0 and stock < 'NaN'),
