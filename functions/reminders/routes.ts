@@ -52,7 +52,8 @@ export function createApp(deps: Deps): Hono<AppEnv> {
       // Nothing is read, but by whom: a session that has ended is told nothing.
       await asCaller(deps.sql, c.var.caller, () => Promise.resolve());
       const plan = readRequested(fields, shift_minutes);
-      const from = after ?? new Date(deps.now()).toISOString();
+      // By a Date, which cuts what is finer than Temporal reads.
+      const from = new Date(after ?? deps.now()).toISOString();
       return ok(c, { occurrences: refusing(() => plan.next(from, count)) });
     },
   );

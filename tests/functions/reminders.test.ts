@@ -100,6 +100,12 @@ Deno.test("POST /reminders/preview gives instants with wall clock and offset", a
   });
 });
 
+Deno.test("POST /reminders/preview reads an instant however fine it is", async () => {
+  const body = { ...SCHEDULE, count: 1, after: "2026-03-07T12:59:59.123456789123Z" };
+  const { occurrences } = await assertSuccess(await post(build(), "/reminders/preview", body));
+  assertEquals(occurrences[0].due_at, "2026-03-07T13:00:00Z");
+});
+
 Deno.test("POST /reminders/preview begins now, with ten, when nothing else is asked for", async () => {
   const { occurrences } = await assertSuccess(await post(build(), "/reminders/preview", SCHEDULE));
 
