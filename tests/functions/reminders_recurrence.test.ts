@@ -273,6 +273,32 @@ const REFUSED: Record<string, Refused> = {
   },
   "BYSETPOS alone": { given: { rrule: "FREQ=DAILY;BYSETPOS=1" }, position: 11, says: /BYSETPOS/ },
   "501 characters": { given: { rrule: "F".repeat(501) }, position: 500, says: /500 characters/ },
+  // Which the library would follow on wrong days.
+  "a day of the year that must be a weekday": {
+    given: { rrule: "FREQ=YEARLY;BYDAY=MO;BYYEARDAY=-1" },
+    position: 21,
+    says: /not followed beside/,
+  },
+  "a day of the year that must be one of the month": {
+    given: { rrule: "FREQ=YEARLY;BYYEARDAY=32;BYMONTHDAY=1" },
+    position: 12,
+    says: /not followed beside/,
+  },
+  "a numbered weekday of the year that must be a day of the month": {
+    given: { rrule: "FREQ=YEARLY;BYMONTHDAY=26;BYDAY=1MO" },
+    position: 12,
+    says: /not followed beside/,
+  },
+  "a week without its day": {
+    given: { rrule: "FREQ=YEARLY;BYWEEKNO=20" },
+    position: 12,
+    says: /without BYDAY/,
+  },
+  "the week that reaches into the next year": {
+    given: { rrule: "FREQ=YEARLY;BYWEEKNO=20,53;BYDAY=SU" },
+    position: 12,
+    says: /2 to 51/,
+  },
   "30 February": { given: { rrule: "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30" }, says: NEVER },
   "30 February, by the minute": {
     given: { rrule: "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30" },
