@@ -192,6 +192,8 @@ begin
     select
       w.id, w.user_id, p_kind, w.title, w.body, w.data, 'in_app' = any (w.channels), w.collapse_key
     from wanted as w
+    -- In one order for all: of a kind of which one unread is enough the writers wait for each other.
+    order by w.user_id, w.collapse_key
     on conflict (user_id, kind, collapse_key)
       where read_at is null and in_app and collapse_key is not null
       do nothing

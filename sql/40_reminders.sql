@@ -63,7 +63,7 @@ create table public.reminders (
   constraint reminders_max_repeats_check check (max_repeats between 0 and 10),
   constraint reminders_repeats_check check (max_repeats = 0 or repeat_every_minutes is not null),
   constraint reminders_escalate_to_check check (escalate_to <> user_id),
-  constraint reminders_per_day_check check (per_day >= 0),
+  constraint reminders_per_day_check check (per_day between 0 and 1000), -- nor NaN
   constraint reminders_ai_suggestions_check check (jsonb_typeof(ai_suggestions) = 'object'),
   constraint reminders_upcoming_check
     check (cardinality(upcoming) <= 16 and array_position(upcoming, null) is null),
@@ -94,7 +94,8 @@ comment on column public.reminders.escalate_to is
   'Caregiver who is told when an occurrence stays unanswered, if in care with the scope then.';
 comment on column public.reminders.medication_id is 'What is taken at each occurrence; null: nothing.';
 comment on column public.reminders.per_day is
-  'Occurrences a day, on the average of the 84 days after they were last worked out; null: not yet.';
+  'Occurrences a day, on the average of 84 days from the first to come when the plan was worked out, or '
+  'of the days to its last; null: not yet.';
 comment on column public.reminders.ai_suggestions is 'Suggestions that its owner may take up; null: none.';
 comment on column public.reminders.upcoming is
   'The next occurrences, UTC, in order; the first is next_due_at.';
@@ -428,9 +429,24 @@ declare
   v_is_same_plan boolean;
   v_id uuid;
 begin
+  -- An account's plans are changed one after another: of two at once both would be the 500th. Who
+  -- closes the account comes before, and is found here, or after, and pauses this one, too.
+  perform 1 from public.profiles as p where p.id = v_caller and p.is_active for no key update;
+  if not found then
+    raise exception using errcode = 'PT401', message = 'unauthenticated',
+      detail = 'The session has ended or the account is locked: sign in again';
+  end if;
+  -- Before the reminder: who deletes the medicine holds it, and then wants its reminders.
+  if p_medication_id is not null then
+    perform 1 from public.medications as m
+      where m.id = p_medication_id and m.user_id = v_caller
+      for key share;
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No medicine with this id';
+    end if;
+  end if;
   if p_id is null then
-    -- Counted one after another, or two at once would both be the last.
-    perform 1 from public.profiles as p where p.id = v_caller for no key update;
     if (select count(*) >= 500 from public.reminders as r where r.user_id = v_caller) then
       raise exception using errcode = 'PT409', message = 'limit_reached',
         detail = 'An account has at most 500 reminders';
@@ -449,15 +465,6 @@ begin
   ) then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No caregiver of yours with this id has the scope';
-  end if;
-  if p_medication_id is not null then
-    perform 1 from public.medications as m
-      where m.id = p_medication_id and m.user_id = v_caller
-      for key share;
-    if not found then
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No medicine with this id';
-    end if;
   end if;
   perform private.require_expansion(
     v_upcoming, p_starts_at_local, v_rdate, p_timezone, coalesce(v_old.shift_minutes, 0)
@@ -518,8 +525,9 @@ begin
   where r.id = p_id;
   return p_id;
 exception
+  -- The last two: of occurrences in a zone that is none, or about a time without end.
   when check_violation or not_null_violation or string_data_right_truncation
-    or numeric_value_out_of_range
+    or numeric_value_out_of_range or invalid_parameter_value or datetime_field_overflow
   then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot plan as a value is missing, too long, out of range or not of its form';

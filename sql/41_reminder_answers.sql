@@ -338,9 +338,12 @@ as $$
 declare
   v_patient_id constant uuid := coalesce(p_patient_id, private.require_live_session());
 begin
-  if p_from is null or p_to is null or p_to <= p_from or p_to - p_from > 366 then
+  -- Without the first two, dates without end would fail as the server has it.
+  if p_from is null or p_to is null or p_from < '1970-01-01' or p_to > '2200-01-01'
+    or p_to <= p_from or p_to - p_from > 366
+  then
     raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'Cannot count as p_to must be 1 to 366 days after p_from';
+      detail = 'Cannot count as p_to must be 1 to 366 days after p_from, and both of 1970 to 2199';
   end if;
   return query
     select

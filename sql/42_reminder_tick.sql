@@ -60,11 +60,13 @@ begin
     select
       c.id, c.user_id, c.reminder_type, c.medication_id, c.timezone, c.grace_minutes, u.at,
       case when g.ends_at >= p_now then 'sent' else 'missed' end,
+      -- From when it is told, not from when it was due: whoever is told at the end of the grace has
+      -- time to answer before a caregiver is called.
       case
         when g.ends_at < p_now then null
         when u.position = c.due and c.max_repeats > 0
           then p_now + make_interval(mins => c.repeat_every_minutes)
-        else g.ends_at
+        else p_now + make_interval(mins => c.grace_minutes)
       end
     from claimed as c
     cross join unnest(c.upcoming[: c.due]) with ordinality as u (at, position)
@@ -189,7 +191,11 @@ begin
           end
         )
       end,
-      escalated_at = case when not d.is_told and d.caregiver_id is not null then p_now end
+      -- What was escalated, then snoozed, is told again; that somebody was told stays.
+      escalated_at = case
+        when not d.is_told and d.caregiver_id is not null then p_now
+        else l.escalated_at
+      end
     from decided as d
     where l.id = d.id
   )
@@ -249,7 +255,7 @@ declare
   v_users uuid[];
   v_data jsonb[];
 begin
-  with due as materialized (
+  with claimed as materialized (
     select m.id, m.user_id
     from public.medications as m
     where m.refill_due_at <= p_now
@@ -257,9 +263,20 @@ begin
     limit p_limit
     for no key update skip locked
   ),
+  planned as (
+    -- Whoever comes late does not tell it at night.
+    select c.id, c.user_id, private.civil_time(p_now, p.timezone) as at
+    from claimed as c
+    join public.profiles as p on p.id = c.user_id
+  ),
+  due as materialized (
+    select d.id, d.user_id from planned as d where d.at = p_now
+  ),
   changed as (
-    update public.medications as m set refill_due_at = null, refill_notified_at = p_now
-    from due as d
+    update public.medications as m set
+      refill_due_at = case when d.at > p_now then d.at end,
+      refill_notified_at = case when d.at > p_now then m.refill_notified_at else p_now end
+    from planned as d
     where m.id = d.id
   )
   select
@@ -273,8 +290,8 @@ begin
 end;
 $$;
 comment on function private.notify_refills(timestamptz, integer) is
-  'Tells the owners of at most p_limit medicines that they run low, once until they are refilled, and '
-  'returns how many.';
+  'Tells the owners of at most p_limit medicines that they run low, by day in their zone and once until '
+  'they are refilled, and returns how many.';
 
 -- Working out ahead ------------------------------------------------------------------------------
 -- No lock is held while a rule is worked out: a row that has changed meanwhile keeps what it has, and

@@ -17,9 +17,13 @@ create table public.medications (
 
   constraint medications_name_check check (length(name) between 1 and 200),
   constraint medications_dose_check
-    check (dose > 0 and (dose is null) = (dose_unit is null) and length(dose_unit) between 1 and 20),
-  constraint medications_units_per_dose_check check (units_per_dose > 0),
-  constraint medications_stock_check check (stock >= 0),
+    check (
+      dose > 0 and dose < 'NaN' and (dose is null) = (dose_unit is null)
+      and length(dose_unit) between 1 and 20
+    ),
+  -- NaN is greater than any number, and none.
+  constraint medications_units_per_dose_check check (units_per_dose > 0 and units_per_dose < 'NaN'),
+  constraint medications_stock_check check (stock >= 0 and stock < 'NaN'),
   constraint medications_refill_threshold_days_check check (refill_threshold_days between 0 and 90)
 );
 comment on table public.medications is
@@ -89,13 +93,15 @@ declare
 begin
   return query
     select
-      m.id, m.stock, floor(m.stock / m.units_per_dose)::integer, r.per_day,
+      m.id, m.stock, least(floor(m.stock / m.units_per_dose), 2147483647)::integer, r.per_day,
       private.days_left(m.stock, m.units_per_dose, r.per_day)
     from public.medications as m
     cross join lateral (
       select sum(r.per_day) as per_day
       from public.reminders as r
       where r.medication_id = m.id and r.is_active
+        -- One that is over takes nothing more.
+        and (r.upcoming <> '{}' or r.expansion <> 'complete')
     ) as r
     where m.user_id = v_caller
     order by m.name, m.id;
@@ -140,6 +146,7 @@ declare
     (
       select sum(r.per_day) from public.reminders as r
       where r.medication_id = new.id and r.is_active
+        and (r.upcoming <> '{}' or r.expansion <> 'complete') -- as in medication_supply
     )
   );
 begin

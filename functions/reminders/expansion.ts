@@ -1,7 +1,7 @@
 // Working out ahead what a stored reminder yields next, for the tick.
 
 import { KEPT_AHEAD, toSchedule } from "./plan.ts";
-import { readSchedule, type Recurrence, reopenSchedule } from "./recurrence.ts";
+import { readSchedule, reopenSchedule } from "./recurrence.ts";
 import { RuleError } from "./rrule_text.ts";
 
 /** A reminder that has to be worked out; see private.reminders_to_expand. */
@@ -33,16 +33,19 @@ export interface Expansion {
 
 /** Works out as many occurrences as are wanted. A plan that cannot be followed is refused. */
 export function expand(row: Expandable): Expansion {
-  const { id, token, expand_after, wanted, is_stale } = row;
-  let plan: Recurrence;
   try {
-    const schedule = toSchedule(row, row.shift_minutes);
-    // What came by RPC has not been looked at yet.
-    plan = is_stale ? readSchedule(schedule) : reopenSchedule(schedule);
+    return workOut(row);
   } catch (thrown) {
     if (thrown instanceof RuleError) return stopped(row);
     throw thrown;
   }
+}
+
+function workOut(row: Expandable): Expansion {
+  const { id, token, expand_after, wanted, is_stale } = row;
+  const schedule = toSchedule(row, row.shift_minutes);
+  // What came by RPC without occurrences has not been looked at yet.
+  const plan = is_stale ? readSchedule(schedule) : reopenSchedule(schedule);
   const next = plan.next(expand_after, Math.min(wanted, KEPT_AHEAD) + 1);
   return {
     id,

@@ -39,8 +39,17 @@ export function readRequested(fields: ScheduleFields, shift_minutes = 0): Recurr
   if ((fields.cycle_days_on === null) !== (fields.cycle_days_off === null)) {
     throw refused(new RuleError("A cycle has days with and days without", 0, "cycle_days_off"));
   }
+  return refusing(() => readSchedule(toSchedule(fields, shift_minutes)));
+}
+
+/**
+ * Does something with a schedule of a request.
+ *
+ * @throws {AppError} `invalid_request`, as `readRequested`.
+ */
+export function refusing<T>(work: () => T): T {
   try {
-    return readSchedule(toSchedule(fields, shift_minutes));
+    return work();
   } catch (thrown) {
     throw thrown instanceof RuleError ? refused(thrown) : thrown;
   }
@@ -63,13 +72,16 @@ interface Ahead {
 function lookAhead(fields: ScheduleFields, shift_minutes: number, now: number): Ahead {
   const plan = readRequested(fields, shift_minutes);
   const from = new Date(now).toISOString();
-  const next = plan.next(from, KEPT_AHEAD + 1);
+  const { next, per_day } = refusing(() => ({
+    next: plan.next(from, KEPT_AHEAD + 1),
+    per_day: plan.perDay(from),
+  }));
   if (next.length === 0) throw refused(new RuleError("Every occurrence of the rule has passed"));
   return {
     rrule: plan.rrule,
     occurrences: next.slice(0, KEPT_AHEAD),
     is_complete: next.length <= KEPT_AHEAD,
-    per_day: plan.perDay(from),
+    per_day,
   };
 }
 

@@ -66,9 +66,13 @@ export interface Recurrence {
    * The next occurrences after an instant, in order.
    *
    * @param after ISO 8601 with offset; itself left out.
+   * @throws {RuleError} As `perDay`, when a day has too many after all; no check sees all days to come.
    */
   next(after: string, count: number): Occurrence[];
-  /** Occurrences a day on the average of the 84 days after an instant, breaks included. */
+  /**
+   * Occurrences a day, breaks included, on the average of 84 days from the first one after an instant,
+   * or of the days to the last one.
+   */
   perDay(after: string): number;
 }
 
@@ -116,17 +120,26 @@ function toRecurrence(plan: Plan): Recurrence {
   };
 }
 
-/** On the wall clock, where a day has 24 hours and a change of clocks does not count. */
+/**
+ * On the wall clock, where a day has 24 hours and a change of clocks does not count; from the first
+ * occurrence on, or a plan that begins next month would count as one of few doses for ever, and to the
+ * day of the last one, or so would one that ends next week.
+ */
 function averageOf(plan: Plan, after: Temporal.Instant): number {
   const from = planned(plan, after);
+  let first = Infinity;
+  let last = NaN;
   let count = 0;
   for (const wall of walls(plan, from)) {
-    if (wall >= from + AVERAGED_DAYS * DAY_MS) break;
-    if (plan.exdate.size > 0 && plan.exdate.has(instantOf(wall, plan.timezone))) continue;
     // `after` itself has been.
-    if (wall > from) count++;
+    if (wall <= from) continue;
+    if (plan.exdate.size > 0 && plan.exdate.has(instantOf(wall, plan.timezone))) continue;
+    first = Math.min(first, wall);
+    if (wall >= first + AVERAGED_DAYS * DAY_MS) return count / AVERAGED_DAYS;
+    last = wall;
+    count++;
   }
-  return count / AVERAGED_DAYS;
+  return count === 0 ? 0 : count / (1 + Math.floor(last / DAY_MS) - Math.floor(first / DAY_MS));
 }
 
 /**
@@ -233,6 +246,10 @@ function readDates(texts: string[], field: string): Wall[] {
   return texts.map((text, index) => readLocal(text, `${field}.${index}`));
 }
 
+function tooMany(): RuleError {
+  return new RuleError(`A rule yields at most ${MAX_PER_DAY} occurrences a day`);
+}
+
 /** Refuses a plan that yields nothing, or too much on some day. */
 function checkDays({ library, counted, start, rdate, exdate, until, timezone, cycle }: Plan): void {
   const counts = new Map<number, number>();
@@ -265,9 +282,7 @@ function checkDays({ library, counted, start, rdate, exdate, until, timezone, cy
       // MAX_PERIODS without an occurrence: there are no more.
     }
   }
-  if (busiest > MAX_PER_DAY) {
-    throw new RuleError(`A rule yields at most ${MAX_PER_DAY} occurrences a day`);
-  }
+  if (busiest > MAX_PER_DAY) throw tooMany();
   if (!yields) throw new RuleError("The rule never yields an occurrence");
 }
 
@@ -309,8 +324,25 @@ function* inOrder(plan: Plan, after: Temporal.Instant): Generator<Temporal.Zoned
   yield* held;
 }
 
-/** Planned wall-clock times from `from` on, in order: rule and RDATE, on days of the cycle. */
+/**
+ * Planned wall-clock times from `from` on, in order: rule and RDATE, on days of the cycle.
+ *
+ * @throws {RuleError} At a day with more than 96: what came by RPC, or what is too far ahead to be seen
+ * by `readSchedule`.
+ */
 function* walls(plan: Plan, from: Wall): Generator<Wall> {
+  let day = NaN;
+  let count = 0;
+  for (const wall of allWalls(plan, from)) {
+    const this_day = Math.floor(wall / DAY_MS);
+    count = this_day === day ? count + 1 : 1;
+    day = this_day;
+    if (count > MAX_PER_DAY) throw tooMany();
+    yield wall;
+  }
+}
+
+function* allWalls(plan: Plan, from: Wall): Generator<Wall> {
   const { library, start, cycle } = plan;
   const dates = (library ? plan.rdate : [start, ...plan.rdate])
     .filter((wall) => wall >= from)
@@ -337,17 +369,35 @@ function* ruleWalls(plan: Plan, from: Wall): Generator<Wall> {
   }
 }
 
-/** What the library yields from `from` on: read in stretches, each twice as long as the one before. */
+/**
+ * What the library yields from `from` on: read in stretches, each twice as long as the one before, and
+ * shorter again where one takes the library too many periods.
+ */
 function* libraryWalls(library: RRuleTemporal, from: Wall): Generator<Wall> {
   let after = from;
-  for (let days = 2; after <= LAST_MS; days = Math.min(2 * days, LONGEST_STRETCH_DAYS)) {
+  let longest = LONGEST_STRETCH_DAYS;
+  for (let days = 2; after <= LAST_MS; days = Math.min(2 * days, longest)) {
     const first = nextOf(library, after);
     if (first === null) return;
-    const end = first + days * DAY_MS;
-    for (const date of library.between(new Date(first), new Date(end - 1), true)) {
-      yield date.epochMilliseconds;
+    let dates = stretchOf(library, first, days);
+    while (dates === null) {
+      // A day that takes so many periods has more occurrences than a day may have, or next to none.
+      if (days === 1) throw new RuleError("Working out a day of the rule takes too many periods");
+      longest = days = days / 2;
+      dates = stretchOf(library, first, days);
     }
-    after = end;
+    yield* dates;
+    after = first + days * DAY_MS;
+  }
+}
+
+/** All of some days; null when they take more than MAX_PERIODS. */
+function stretchOf(library: RRuleTemporal, first: Wall, days: number): Wall[] | null {
+  try {
+    return library.between(new Date(first), new Date(first + days * DAY_MS - 1), true)
+      .map((date) => date.epochMilliseconds);
+  } catch {
+    return null;
   }
 }
 

@@ -9,7 +9,7 @@ import { buildDocument, describe } from "../_shared/openapi.ts";
 import { fromQueueOrCaller } from "../_shared/queue.ts";
 import { type RateLimit, rateLimited } from "../_shared/rate_limit.ts";
 import { validate } from "../_shared/validate.ts";
-import { createReminder, readRequested, updateReminder } from "./plan.ts";
+import { createReminder, readRequested, refusing, updateReminder } from "./plan.ts";
 import {
   CreateBody,
   PreviewAnswer,
@@ -52,7 +52,9 @@ export function createApp(deps: Deps): Hono<AppEnv> {
       // Nothing is read, but by whom: a session that has ended is told nothing.
       await asCaller(deps.sql, c.var.caller, () => Promise.resolve());
       const plan = readRequested(fields, shift_minutes);
-      return ok(c, { occurrences: plan.next(after ?? new Date(deps.now()).toISOString(), count) });
+      // By a Date, which cuts what is finer than Temporal reads.
+      const from = new Date(after ?? deps.now()).toISOString();
+      return ok(c, { occurrences: refusing(() => plan.next(from, count)) });
     },
   );
 

@@ -179,6 +179,34 @@ function checkTogether(parts: Part[]): void {
     !parts.some(({ name }) => name.startsWith("BY") && name !== "BYSETPOS"),
     "BYSETPOS needs another part that begins with BY",
   );
+  if (freq === "YEARLY") checkYearly(get, refuse);
+}
+
+/** What RFC 5545 allows, and the library gets wrong: days too many, others left out. */
+function checkYearly(
+  get: (name: string) => Part | undefined,
+  refuse: (name: string, wrong: boolean, reason: string) => void,
+): void {
+  const byDay = get("BYDAY");
+  const byMonthDay = get("BYMONTHDAY");
+  const byWeek = get("BYWEEKNO");
+  refuse(
+    "BYYEARDAY",
+    (byDay ?? byMonthDay ?? byWeek) !== undefined,
+    "BYYEARDAY is not followed beside BYDAY, BYMONTHDAY or BYWEEKNO",
+  );
+  refuse(
+    "BYMONTHDAY",
+    /\d/.test(byDay?.value ?? "") && get("BYMONTH") === undefined,
+    "BYMONTHDAY is not followed beside BYDAY with numbers without BYMONTH",
+  );
+  refuse("BYWEEKNO", byDay === undefined, "BYWEEKNO is not followed without BYDAY");
+  // The week that reaches into another year.
+  refuse(
+    "BYWEEKNO",
+    byWeek?.value.split(",").some((week) => !isWithin(unsigned(week), 2, 51)) ?? false,
+    "BYWEEKNO is followed from 2 to 51, or -51 to -2",
+  );
 }
 
 function toInstant({ value, valueAt }: Part): string {

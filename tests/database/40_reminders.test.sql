@@ -1,7 +1,7 @@
 -- Reminders: who sees them, who makes, changes, shifts and deletes them, and what of a plan SQL checks.
 -- The people of the ward; pia has a reminder of each kind.
 begin;
-select plan(140);
+select plan(143);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver'), tests.make_user('carer_visit', 'caregiver'), tests.make_user('carer_track', 'caregiver');
@@ -161,6 +161,8 @@ from (values
   ('pia', $$, p_max_repeats => 1$$, 'PT400 invalid_request'),
   ('pia', $$, p_cycle_days_on => 21$$, 'PT400 invalid_request'),
   ('pia', $$, p_per_day => 1000$$, 'PT400 invalid_request'),
+  ('pia', $$, p_per_day => 'NaN'$$, 'PT400 invalid_request'),
+  ('pia', $$, p_rdate => array['-infinity'::timestamp], p_upcoming => array['2030-03-02 07:00Z'::timestamptz]$$, 'PT400 invalid_request'),
   -- Occurrences that cannot be of this plan.
   ('pia', $$, p_upcoming => array['2030-03-01 06:59Z'::timestamptz]$$, 'PT400 invalid_request'),
   ('pia', $$, p_upcoming => array['2030-02-28 07:00Z'::timestamptz], p_rdate => array['2030-02-28 08:00'::timestamp]$$, 'done'),
@@ -180,7 +182,7 @@ select is(
 )
 from (values
   ('UTC', '{}', 'done'), ('Mars/Olympus', '{}', 'PT400 invalid_request'), ('CET', '{}', 'PT400 invalid_request'),
-  ('UTC', '{2020-03-01 08:00Z}', 'PT400 invalid_request')
+  ('UTC', '{2020-03-01 08:00Z}', 'PT400 invalid_request'), ('Mars/Olympus', '{2099-03-01 08:00Z}', 'PT400 invalid_request')
 ) as t (zone, upcoming, outcome);
 
 select tests.act_as('pia');

@@ -1,7 +1,7 @@
 -- Answers: done, skipped, later, from any state; what comes next; how a plan was kept. Pia has
 -- reminders, omar too; carer_med is pia's caregiver with the scope medications, chart open.
 begin;
-select plan(98);
+select plan(101);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user('carer_med', 'caregiver'), tests.make_user('carer', 'caregiver'), tests.make_user('doc', 'doctor');
@@ -232,7 +232,8 @@ select is(tests.attempt('pia', format('select count(*) from public.adherence(%s)
 from (values
   ($$'2027-01-10', '2027-01-10'$$, 'PT400 invalid_request'), ($$'2027-01-10', null$$, 'PT400 invalid_request'),
   ($$null, '2027-01-10'$$, 'PT400 invalid_request'), ($$'2026-01-10', '2027-01-12'$$, 'PT400 invalid_request'),
-  ($$'2026-01-11', '2027-01-12'$$, '4')
+  ($$'2026-01-11', '2027-01-12'$$, '4'), ($$'-infinity', 'infinity'$$, 'PT400 invalid_request'),
+  ($$'4714-11-24 BC', '4713-01-01 BC'$$, 'PT400 invalid_request'), ($$'5874897-12-30', '5874897-12-31'$$, 'PT400 invalid_request')
 ) as t (days, outcome);
 
 select * from finish();

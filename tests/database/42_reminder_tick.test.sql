@@ -2,7 +2,7 @@
 -- plans that have to be worked out ahead. Pia and omar have reminders; carer and other are caregivers
 -- of pia's, of whom carer has the scope medications.
 begin;
-select plan(87);
+select plan(92);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user(u, 'caregiver') from unnest(array['carer', 'other']) as u;
@@ -80,6 +80,11 @@ select is(pg_temp.tick('2027-01-10 08:00Z'), '0 claimed, 0 sent, 0 missed', 'a s
 select is(pg_temp.tick('2027-01-09 08:00Z'), '0 claimed, 0 sent, 0 missed', 'nor does one whose clock went back a day');
 select is(pg_temp.tick('2027-01-10 09:00Z'), '1 claimed, 1 sent, 0 missed', 'one that comes within the grace is told');
 select is(pg_temp.log_of('Paused'), null, 'what is paused is not told');
+
+select is(
+  (select l.follow_up_at from public.reminder_logs as l where l.reminder_id = tests.id('Later')), '2027-01-10 10:00Z'::timestamptz,
+  'and has a grace to be answered in, from when it is told'
+);
 
 -- A plan that yields an instant again that was logged.
 update public.reminders set upcoming = pg_temp.every('2027-01-10 08:00Z', '1 day', 2) where id = tests.id('Pill');
@@ -165,6 +170,14 @@ select results_eq(
 );
 select is(pg_temp.follow_up('2027-01-11 08:30Z'), '0 claimed, 0 repeated, 0 missed, 0 escalated', 'for good');
 
+update public.reminder_logs set status = 'snoozed', snoozed_until = '2027-01-11 07:00Z', follow_up_at = '2027-01-11 07:00Z';
+select pg_temp.follow_up('2027-01-11 07:00Z');
+select is(
+  (select l.escalated_at from public.reminder_logs as l), '2027-01-10 08:30Z'::timestamptz,
+  'what is snoozed after that, and told again, was escalated all the same'
+);
+update public.reminder_logs set status = 'missed', repeats_sent = 2, follow_up_at = null;
+
 -- What an escalation needs.
 create function pg_temp.escalations(p_change text) returns text language plpgsql as $$
 declare
@@ -235,6 +248,12 @@ select is(private.notify_refills('2027-01-10 09:00Z', 10), 1, 'a medicine that r
 select is(private.notify_refills('2027-01-10 09:01Z', 10), 0, 'once');
 select tests.act_as_owner();
 select is(pg_temp.told('pia'), '1 medication_refill, 1 reminder_due', 'to its owner');
+update public.medications set refill_due_at = '2027-01-10 19:00Z', refill_notified_at = null where id = tests.id('Low');
+select tests.act_as_role('reminder_worker');
+select is(private.notify_refills('2027-01-10 23:00Z', 10), 0, 'a tick that comes at night tells no refill');
+select is(private.notify_refills('2027-01-11 08:59Z', 10), 0, 'nor before the next day');
+select is(private.notify_refills('2027-01-11 09:00Z', 10), 1, 'but then');
+select tests.act_as_owner();
 
 -- Working out ahead --------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- Medicines: who sees and writes them, how long they last, and when their owner is told that they run
 -- low. The people of the ward; carer_med is pia's caregiver with the scope medications.
 begin;
-select plan(60);
+select plan(66);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver');
@@ -48,6 +48,24 @@ select results_eq(
   $$ values (tests.id('Tamoxifen'), 30::numeric, 30, 1.500::numeric, 20) $$, 'by all active reminders of the medicine'
 );
 select tests.act_as_owner();
+select tests.make_reminder('Over', 'pia', p_settings => jsonb_build_object('medication_id', tests.id('Tamoxifen'), 'per_day', 5, 'expansion', 'complete')),
+  tests.make_reminder('Last', 'pia', array['2027-01-10 08:00Z'::timestamptz],
+    jsonb_build_object('medication_id', tests.id('Tamoxifen'), 'per_day', 0.25, 'expansion', 'complete'));
+select tests.act_as('pia');
+select is((select per_day from public.medication_supply()), 1.75, 'a plan that is over takes nothing more, its last dose does');
+select tests.act_as_owner();
+update public.reminders set is_active = false where title in ('Over', 'Last');
+select is(tests.attempt('pia', format('update public.medications set %s', change)), outcome, format('%s: %s', change, outcome))
+from (values
+  ($$stock = 'NaN'$$, '23514'), ($$units_per_dose = 'NaN'$$, '23514'), ($$dose = 'NaN'$$, '23514')
+) as t (change, outcome);
+select is(tests.attempt('pia', $$with c as (update public.medications set stock = 9999999, units_per_dose = 0.001 returning 1) select count(*) from c$$), '1', 'much in small doses');
+select tests.act_as_owner();
+update public.medications set stock = 9999999, units_per_dose = 0.001 where id = tests.id('Tamoxifen');
+select tests.act_as('pia');
+select is((select doses_left from public.medication_supply()), 2147483647, 'more doses than can be counted are as many as can');
+select tests.act_as_owner();
+update public.medications set stock = 30, units_per_dose = 1, refill_due_at = null, refill_notified_at = null where id = tests.id('Tamoxifen');
 select is(tests.attempt(actor, 'select count(*) from public.medication_supply()'), '0', actor || ' has no supply of their own')
 from unnest(array['carer_med', 'doc']) as actor;
 

@@ -54,6 +54,39 @@ Deno.test("occurrences, whoever ticks and whatever the clock says", (t) =>
     }
 
     await t.step(
+      "ticks that tell the same people what was missed never wait for each other in a ring",
+      () =>
+        inLab(async (lab) => {
+          const { sql } = lab;
+          const workers = openDatabase(lab.url);
+          await makePeople(lab, 600);
+          for (let round = 0; round < 3; round++) {
+            await sql`delete from public.reminders`;
+            await sql`delete from public.notifications`;
+            await sql`
+              insert into public.reminders (
+                user_id, title, reminder_type, starts_at_local, timezone, upcoming, expansion
+              )
+              select id, 'Pill', 'medication', '2027-01-01', 'UTC',
+                array['2027-01-01 00:00Z'::timestamptz + random() * interval '1 hour'], 'complete'
+              from auth.users, generate_series(1, 5)`;
+            // Batches of many sizes, so that they are planned in different ways.
+            await Promise.all(Array.from({ length: 8 }, async (_, worker) => {
+              for (let turn = 0; turn < 10; turn++) {
+                const limit = [7, 40, 150, 400, 1000][(worker + turn) % 5]!;
+                await workers.begin((tx) =>
+                  tx`select private.tick_reminders('2027-01-10', ${limit})`
+                );
+              }
+            }));
+            const [left] = await sql`
+              select count(*)::integer as left from public.reminders where next_due_at is not null`;
+            assertEquals(left!.left, 0);
+          }
+        }),
+    );
+
+    await t.step(
       "a clock that jumps between ticks loses nothing and doubles nothing",
       () =>
         inLab(async (lab) => {

@@ -173,10 +173,13 @@ function compareWithLibrary(given: Case, ours: Occurrence[]): void {
   compared += found.length;
 }
 
-/** For each case, the instants: the first at which the clock shows the time, else as before the gap. */
+/**
+ * In JSON, as the driver at times gives an array of a connection's first statement as a text. For each
+ * case, the instants: the first at which the clock shows the time, else as before the gap.
+ */
 const ORACLE = `
   select (
-    select array_agg(to_char(due at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') order by due)
+    select json_agg(to_char(due at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') order by due)
     from (
       select distinct coalesce(
         (

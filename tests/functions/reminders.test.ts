@@ -100,6 +100,12 @@ Deno.test("POST /reminders/preview gives instants with wall clock and offset", a
   });
 });
 
+Deno.test("POST /reminders/preview reads an instant however fine it is", async () => {
+  const body = { ...SCHEDULE, count: 1, after: "2026-03-07T12:59:59.123456789123Z" };
+  const { occurrences } = await assertSuccess(await post(build(), "/reminders/preview", body));
+  assertEquals(occurrences[0].due_at, "2026-03-07T13:00:00Z");
+});
+
 Deno.test("POST /reminders/preview begins now, with ten, when nothing else is asked for", async () => {
   const { occurrences } = await assertSuccess(await post(build(), "/reminders/preview", SCHEDULE));
 
@@ -372,7 +378,7 @@ Deno.test("POST /reminders/tick works plans out ahead, and ends those that are n
     upcoming: ["2026-03-04T08:00:00Z", "2026-03-05T08:00:00Z"],
     is_complete: true,
     is_refused: false,
-    per_day: 2 / 84,
+    per_day: 1,
   });
   assertEquals([stored[2].is_refused, stored[2].upcoming], [true, []]);
 });
@@ -410,6 +416,49 @@ Deno.test("POST /reminders/tick stops a plan that nobody foresaw, and goes on wi
   const faults = subject.deps.logged.filter((entry) => "fault" in entry);
   assertEquals(faults.map(({ function: name, level }) => [name, level]), [["reminders", "error"]]);
 });
+
+for (
+  const [name, plan] of Object.entries({
+    "too many a day": { rrule: "FREQ=MINUTELY" },
+    "too many a day for the library": { rrule: "FREQ=SECONDLY" },
+    "too many a day, counted": { rrule: "FREQ=MINUTELY;COUNT=2000" },
+  })
+) {
+  Deno.test(`POST /reminders/tick stops a plan of ${name}, though it came with occurrences`, async () => {
+    let asked = 0;
+    const subject = build({}, {
+      reminders_to_expand: () => asked++ === 0 ? [{ ...EXPANDABLE, is_stale: false, ...plan }] : [],
+      store_expansions: [{ stored: 1 }],
+    });
+    await assertSuccess(await post(subject, TICK_PATH, {}));
+    const [stored] = JSON.parse(String(subject.deps.sql.find("store_expansions").values[0]));
+    assertEquals([stored.is_refused, stored.upcoming], [true, []]);
+    assertEquals(subject.deps.logged.filter((entry) => "fault" in entry), []);
+  });
+}
+
+Deno.test("POST /reminders takes a rule by minutes whose days take the library many periods", async () => {
+  const subject = build();
+  const body = { ...REMINDER, rrule: "FREQ=MINUTELY;BYMINUTE=2,11,17;BYSECOND=47" };
+  await assertSuccess(await post(subject, "/reminders", body));
+  assertEquals(subject.deps.sql.find("create_reminder").values.at(-1), 72);
+});
+
+for (const path of ["/reminders/preview", "/reminders"]) {
+  Deno.test(`POST ${path} refuses a rule whose later days have too many`, async () => {
+    // On the day of the start 80; the break hides the next ones from the first look.
+    const body = {
+      ...(path === "/reminders" ? REMINDER : SCHEDULE),
+      rrule: "FREQ=MINUTELY",
+      starts_at_local: "2026-02-28T22:40:00",
+      cycle_days_on: 1,
+      cycle_days_off: 10,
+      ...(path === "/reminders" ? {} : { count: 100 }),
+    };
+    const error = await assertFailure(await post(build(), path, body), 400, "invalid_request");
+    assertStringIncludes(error.message, "at most 96");
+  });
+}
 
 Deno.test("POST /reminders/tick works rules out for a second, and says that some are left", async () => {
   let now = NOW_MS;

@@ -135,6 +135,21 @@ Deno.test("a cycle has days with and days without, counted from the start", () =
   assertEquals(plan.perDay("2026-03-01T00:00:00Z"), 0.75);
 });
 
+for (
+  const [name, given, per_day] of [
+    ["begins in half a year", { starts_at_local: "2026-09-01T08:00:00" }, 1],
+    ["is over in ten days", { rrule: "FREQ=DAILY;BYHOUR=8,20;COUNT=20" }, 2],
+    ["comes once a week", { rrule: "FREQ=WEEKLY" }, 1 / 7],
+    ["comes once a year", { rrule: "FREQ=YEARLY" }, 1 / 84],
+    ["has passed", { rrule: "FREQ=DAILY;UNTIL=20260302T130000Z" }, 0],
+  ] as const
+) {
+  Deno.test(`doses a day of a plan that ${name}`, () => {
+    const after = name === "has passed" ? "2026-06-01T00:00:00Z" : "2026-02-20T00:00:00Z";
+    assertEquals(readSchedule(scheduleOf(given)).perDay(after), per_day);
+  });
+}
+
 Deno.test("a shift moves the wall-clock times, and EXDATE names the plan before it", () => {
   const plan = readSchedule(scheduleOf({
     rrule: "FREQ=DAILY;BYHOUR=8,20",
@@ -258,6 +273,32 @@ const REFUSED: Record<string, Refused> = {
   },
   "BYSETPOS alone": { given: { rrule: "FREQ=DAILY;BYSETPOS=1" }, position: 11, says: /BYSETPOS/ },
   "501 characters": { given: { rrule: "F".repeat(501) }, position: 500, says: /500 characters/ },
+  // Which the library would follow on wrong days.
+  "a day of the year that must be a weekday": {
+    given: { rrule: "FREQ=YEARLY;BYDAY=MO;BYYEARDAY=-1" },
+    position: 21,
+    says: /not followed beside/,
+  },
+  "a day of the year that must be one of the month": {
+    given: { rrule: "FREQ=YEARLY;BYYEARDAY=32;BYMONTHDAY=1" },
+    position: 12,
+    says: /not followed beside/,
+  },
+  "a numbered weekday of the year that must be a day of the month": {
+    given: { rrule: "FREQ=YEARLY;BYMONTHDAY=26;BYDAY=1MO" },
+    position: 12,
+    says: /not followed beside/,
+  },
+  "a week without its day": {
+    given: { rrule: "FREQ=YEARLY;BYWEEKNO=20" },
+    position: 12,
+    says: /without BYDAY/,
+  },
+  "the week that reaches into the next year": {
+    given: { rrule: "FREQ=YEARLY;BYWEEKNO=20,53;BYDAY=SU" },
+    position: 12,
+    says: /2 to 51/,
+  },
   "30 February": { given: { rrule: "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30" }, says: NEVER },
   "30 February, by the minute": {
     given: { rrule: "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=30" },
