@@ -49,9 +49,10 @@ create function private.is_timezone(p_name text)
   set search_path = ''
 as $$
 begin
-  -- Only names of the IANA database: 'Asia/Kolkata', 'UTC'; abbreviations and offsets are not zones.
+  -- Only names of the IANA database: 'Asia/Kolkata', 'UTC'; abbreviations and offsets are not zones. A
+  -- name with digits might be an offset in POSIX form, which the server takes whatever it begins with.
   perform now() at time zone p_name;
-  return p_name = 'UTC' or p_name ~ '^[A-Z][A-Za-z_+-]+(/[A-Za-z0-9_+-]+)+$';
+  return p_name ~ '^(UTC|Etc/GMT[+-][0-9]{1,2}|[A-Z][A-Za-z_+-]+(/[A-Za-z_+-]+)+)$';
 exception
   when invalid_parameter_value then
     return false;

@@ -26,7 +26,7 @@ create view private.notification_kinds as
     ('delivery_dead', 'normal', '{in_app}', '{}', 'channel', true),
     ('reminder_due', 'reminder', '{in_app,push}', '{}', null, true),
     ('reminder_missed', 'normal', '{in_app,push}', '{}', 'user_id', true),
-    ('reminder_stopped', 'reminder', '{in_app,email,push}', '{}', null, true),
+    ('reminder_stopped', 'reminder', '{in_app,email,push}', '{}', 'reminder_id', true),
     ('reminder_escalated', 'reminder', '{in_app,email,push}', '{}', null, false),
     ('medication_refill', 'normal', '{in_app,push}', '{}', 'medication_id', true)
   ) as k (kind, urgency, channels, required, collapse_key, is_discreet);

@@ -193,7 +193,7 @@ comment on column public.reminder_logs.status is
 comment on column public.reminder_logs.repeats_sent is 'How often it was told again, unanswered.';
 comment on column public.reminder_logs.follow_up_at is
   'When a tick looks at it again: to tell it again, or to close it as missed; null: closed.';
-comment on column public.reminder_logs.escalated_at is 'When a caregiver was told; null: never.';
+comment on column public.reminder_logs.escalated_at is 'When a caregiver was told that the patient has not answered; null: never.';
 
 create index reminder_logs_user_id_idx on public.reminder_logs (user_id, due_at desc, id);
 create index reminder_logs_follow_up_at_idx on public.reminder_logs (follow_up_at, id)
@@ -366,7 +366,8 @@ begin
     select
     from unnest(p_upcoming) with ordinality as u (at, position)
     where u.at is null
-      or u.at <= now()
+      -- The clock of who worked them out may be a little behind: the next tick tells what is due.
+      or u.at <= now() - interval '1 minute'
       or u.at >= '2200-01-02'
       or u.at <= p_upcoming[u.position - 1]
       or u.at < private.wall_instant(

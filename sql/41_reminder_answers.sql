@@ -252,8 +252,9 @@ as $$
 $$;
 comment on function public.snooze_reminder(uuid, integer) is
   'Has an occurrence of the caller''s told again in 1 to 720 minutes, and returns when; again counts '
-  'from now. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 '
-  'not_found, PT409 already_answered (done or skipped).';
+  'from now. When the next occurrence comes first, that one is told, and this one is missed. Errors: '
+  'PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found, PT409 '
+  'already_answered (done or skipped).';
 revoke execute on function public.snooze_reminder(uuid, integer) from public, anon, service_role;
 grant execute on function public.snooze_reminder(uuid, integer) to authenticated;
 

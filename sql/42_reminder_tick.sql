@@ -198,6 +198,19 @@ begin
       end
     from decided as d
     where l.id = d.id
+  ),
+  heard as materialized (
+    -- A caregiver is told of a patient once in 15 minutes, however much was not answered.
+    select distinct d.caregiver_id, d.user_id
+    from decided as d
+    where not d.is_told and d.caregiver_id is not null
+      and not exists (
+        select from public.notifications as n
+        where n.user_id = d.caregiver_id
+          and n.created_at > now() - interval '15 minutes'
+          and n.kind = 'reminder_escalated'
+          and n.data ->> 'patient_id' = d.user_id::text
+      )
   )
   select
     (select count(*) from claimed),
@@ -213,20 +226,11 @@ begin
       where d.is_told
       order by d.id
     ),
-    -- A caregiver is told once of a patient, however much was not answered.
+    array(select h.caregiver_id from heard as h order by h.caregiver_id, h.user_id),
     array(
-      select d.caregiver_id
-      from decided as d
-      where not d.is_told and d.caregiver_id is not null
-      group by d.caregiver_id, d.user_id
-      order by d.caregiver_id, d.user_id
-    ),
-    array(
-      select jsonb_build_object('patient_id', d.user_id)
-      from decided as d
-      where not d.is_told and d.caregiver_id is not null
-      group by d.caregiver_id, d.user_id
-      order by d.caregiver_id, d.user_id
+      select jsonb_build_object('patient_id', h.user_id)
+      from heard as h
+      order by h.caregiver_id, h.user_id
     )
   into claimed, repeated, missed, escalated, last_follow_up_at, last_id,
     v_told, v_told_data, v_caregivers, v_caregiver_data;
@@ -243,7 +247,8 @@ $$;
 comment on function private.follow_up_reminders(timestamptz, integer, timestamptz, uuid) is
   'Takes one batch of occurrences that wait for an answer and whose time has come at p_now: tells '
   'them again (repeat_every_minutes, max_repeats, or what was snoozed), or closes them as missed and '
-  'tells the caregiver of escalate_to, if they are in care with the scope now.';
+  'tells the caregiver of escalate_to, if they are in care with the scope now, of a patient once in 15 '
+  'minutes.';
 
 create function private.notify_refills(p_now timestamptz, p_limit integer)
   returns integer

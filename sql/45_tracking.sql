@@ -54,6 +54,28 @@ create trigger medications_set_updated_at
   for each row execute function private.set_updated_at();
 select private.audit_table('public.medications', 'medication', 'id', 'user_id');
 
+create function private.limit_medications()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  if (select count(*) >= 200 from public.medications as m where m.user_id = new.user_id) then
+    raise exception using errcode = 'PT409', message = 'limit_reached',
+      detail = 'An account has at most 200 medicines';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.limit_medications() is
+  'Trigger: refuses a medicine beyond the 200th of an account. PT409 limit_reached.';
+revoke execute on function private.limit_medications()
+  from public, anon, authenticated, service_role;
+
+create trigger medications_limit
+  before insert on public.medications
+  for each row execute function private.limit_medications();
+
 -- Supply -----------------------------------------------------------------------------------------
 
 create function private.days_left(p_stock numeric, p_units_per_dose numeric, p_per_day numeric)

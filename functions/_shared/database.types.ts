@@ -1515,6 +1515,10 @@ export type Database = {
       };
       "close_account": { Args: Record<PropertyKey, never>; Returns: undefined };
       "close_chart": { Args: { "p_id": string }; Returns: undefined };
+      "complete_next_reminder": {
+        Args: { "p_due_at": string; "p_notes"?: string; "p_reminder_id": string };
+        Returns: string;
+      };
       "complete_reminder": { Args: { "p_log_id": string; "p_notes"?: string }; Returns: string };
       "conversation_topic": { Args: { "p_id": string }; Returns: string };
       "create_reminder": {

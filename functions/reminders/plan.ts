@@ -69,14 +69,22 @@ interface Ahead {
   per_day: number | null;
 }
 
-function lookAhead(fields: ScheduleFields, shift_minutes: number, now: number): Ahead {
+/** @param mayBeOver Whether a plan that yields nothing any more is taken. */
+function lookAhead(
+  fields: ScheduleFields,
+  shift_minutes: number,
+  now: number,
+  mayBeOver = false,
+): Ahead {
   const plan = readRequested(fields, shift_minutes);
   const from = new Date(now).toISOString();
   const { next, per_day } = refusing(() => ({
     next: plan.next(from, KEPT_AHEAD + 1),
     per_day: plan.perDay(from),
   }));
-  if (next.length === 0) throw refused(new RuleError("Every occurrence of the rule has passed"));
+  if (next.length === 0 && !mayBeOver) {
+    throw refused(new RuleError("Every occurrence of the rule has passed"));
+  }
   return {
     rrule: plan.rrule,
     occurrences: next.slice(0, KEPT_AHEAD),
@@ -151,9 +159,10 @@ export async function updateReminder(
   body: UpdateBody,
 ): Promise<StoredReminder> {
   return await asCaller(sql, caller, async (tx) => {
-    const shift_minutes = await readShift(tx, id);
+    // A plan that is over and stays as it is hinders no change of its title.
+    const { shift_minutes, has_this_plan } = await readStored(tx, id, body);
     const ahead = body.is_active
-      ? lookAhead(body, shift_minutes, now())
+      ? lookAhead(body, shift_minutes, now(), has_this_plan)
       : { ...NOTHING_AHEAD, rrule: readRequested(body, shift_minutes).rrule };
     await tx`
       select public.update_reminder(
@@ -188,11 +197,31 @@ export async function updateReminder(
   });
 }
 
-async function readShift(tx: Query, id: string): Promise<number> {
-  const [row] = await tx<{ shift_minutes: number }>`
-    select shift_minutes from public.reminders where id = ${id}::uuid and user_id = auth.uid()`;
+async function readStored(
+  tx: Query,
+  id: string,
+  plan: ScheduleFields,
+): Promise<{ shift_minutes: number; has_this_plan: boolean }> {
+  const [row] = await tx<{ shift_minutes: number; has_this_plan: boolean }>`
+    select
+      r.shift_minutes,
+      (
+        r.rrule, r.starts_at_local, r.timezone, r.rdate, r.exdate, r.cycle_days_on, r.cycle_days_off
+      ) is not distinct from (
+        ${plan.rrule?.toUpperCase() ?? null}::text, ${plan.starts_at_local}::text::timestamp,
+        ${plan.timezone}::text,
+        array(select value::timestamp from json_array_elements_text(${
+    JSON.stringify(plan.rdate)
+  }::json)),
+        array(select value::timestamp from json_array_elements_text(${
+    JSON.stringify(plan.exdate)
+  }::json)),
+        ${plan.cycle_days_on}::integer, ${plan.cycle_days_off}::integer
+      ) as has_this_plan
+    from public.reminders as r
+    where r.id = ${id}::uuid and r.user_id = auth.uid()`;
   if (!row) throw new AppError("not_found", "No reminder with this id");
-  return row.shift_minutes;
+  return row;
 }
 
 function instants({ occurrences }: Pick<Ahead, "occurrences">): string {

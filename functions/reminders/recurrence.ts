@@ -21,7 +21,7 @@ const AVERAGED_DAYS = 84;
  * a rule with COUNT may take.
  */
 const MAX_PERIODS = 10_000;
-const MAX_COUNTED_PERIODS = 100_000;
+const MAX_COUNTED_PERIODS = 25_000;
 /** Beyond it nobody plans; a rule of every thousandth year ends here. */
 const LAST_YEAR = 2199;
 const LAST_MS = Date.UTC(LAST_YEAR + 1, 0, 1);
@@ -29,7 +29,7 @@ const DAY_MS = 86_400_000;
 const LONGEST_STRETCH_DAYS = 64;
 
 /** Names of the IANA database; abbreviations and offsets are no zones. As private.is_timezone. */
-const ZONE_NAME = /^(UTC|[A-Z][A-Za-z_+-]+(\/[A-Za-z0-9_+-]+)+)$/;
+const ZONE_NAME = /^(UTC|Etc\/GMT[+-]\d{1,2}|[A-Z][A-Za-z_+-]+(\/[A-Za-z_+-]+)+)$/;
 const LOCAL_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/;
 
 /** Wall-clock times without zone are written `2026-03-08T02:30:00`. */

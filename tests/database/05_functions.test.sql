@@ -263,6 +263,7 @@ select results_eq(
       ('handle_new_user', 'after insert', 'auth.users'),
       ('handle_user_upgrade', 'after update', 'auth.users'),
       ('keep_sensitive_mark', 'before update', 'medical_records'),
+      ('limit_medications', 'before insert', 'medications'),
       ('note_key_version', 'after insert', 'private.data_keys'),
       ('note_key_version', 'after update', 'private.data_keys'),
       ('notify_factor_change', 'after delete', 'auth.mfa_factors'),

@@ -1,7 +1,7 @@
 -- Reminders: who sees them, who makes, changes, shifts and deletes them, and what of a plan SQL checks.
 -- The people of the ward; pia has a reminder of each kind.
 begin;
-select plan(143);
+select plan(147);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver'), tests.make_user('carer_visit', 'caregiver'), tests.make_user('carer_track', 'caregiver');
@@ -182,7 +182,10 @@ select is(
 )
 from (values
   ('UTC', '{}', 'done'), ('Mars/Olympus', '{}', 'PT400 invalid_request'), ('CET', '{}', 'PT400 invalid_request'),
-  ('UTC', '{2020-03-01 08:00Z}', 'PT400 invalid_request'), ('Mars/Olympus', '{2099-03-01 08:00Z}', 'PT400 invalid_request')
+  ('UTC', '{2020-03-01 08:00Z}', 'PT400 invalid_request'), ('Mars/Olympus', '{2099-03-01 08:00Z}', 'PT400 invalid_request'),
+  ('Mars/Olympus167', '{2099-03-01 08:00Z}', 'PT400 invalid_request'),
+  ('Etc/GMT-14', '{2099-03-01 08:00Z}', 'done'),
+  ('UTC', format('{%s}', now() - interval '59 seconds'), 'done'), ('UTC', format('{%s}', now() - interval '60 seconds'), 'PT400 invalid_request')
 ) as t (zone, upcoming, outcome);
 
 select tests.act_as('pia');

@@ -2,7 +2,7 @@
 -- plans that have to be worked out ahead. Pia and omar have reminders; carer and other are caregivers
 -- of pia's, of whom carer has the scope medications.
 begin;
-select plan(92);
+select plan(96);
 
 select tests.make_user(u) from unnest(array['pia', 'omar']) as u;
 select tests.make_user(u, 'caregiver') from unnest(array['carer', 'other']) as u;
@@ -214,6 +214,15 @@ select pg_temp.tick('2027-01-10 08:00Z');
 select is(pg_temp.follow_up('2027-01-10 09:00Z'), '2 claimed, 0 repeated, 2 missed, 2 escalated', 'without repeats, missed when the grace is over');
 select is(pg_temp.told('carer'), '1 reminder_escalated', 'told once of a patient');
 
+-- Nor is every other batch one.
+update public.reminder_logs set status = 'sent', follow_up_at = '2027-01-10 09:01Z';
+select is(pg_temp.follow_up('2027-01-10 09:01Z'), '2 claimed, 0 repeated, 2 missed, 2 escalated', 'what is not answered soon after');
+select is(pg_temp.told('carer'), '1 reminder_escalated', 'is no other word');
+update public.notifications set created_at = now() - interval '15 minutes' where user_id = tests.id('carer');
+update public.reminder_logs set status = 'sent', follow_up_at = '2027-01-10 09:16Z';
+select pg_temp.follow_up('2027-01-10 09:16Z');
+select is(pg_temp.told('carer'), '2 reminder_escalated', 'after 15 minutes it is, read or not');
+
 -- Repeats that are of no use any more.
 delete from public.reminders; delete from public.notifications;
 select tests.make_reminder(
@@ -313,8 +322,13 @@ select results_eq(
   $$ values (tests.id('pia'), jsonb_build_object('reminder_id', tests.id('Stale')), 'A reminder has stopped') $$,
   'and its owner is told'
 );
+update public.reminders set is_active = true, expansion = 'stale' where id = tests.id('Stale');
 select tests.act_as_role('reminder_worker');
-select is((select count(*) from private.reminders_to_expand(10) where id = tests.id('Stale')), 0::bigint, 'once');
+select pg_temp.store('Stale', '{"upcoming": [], "is_refused": true}');
+select is((select count(*) from private.reminders_to_expand(10) where id = tests.id('Stale')), 0::bigint, 'what has stopped is not worked out again');
+select tests.act_as_owner();
+select is((select count(*) from public.notifications where kind = 'reminder_stopped'), 1::bigint, 'and told once while that is unread');
+select tests.act_as_role('reminder_worker');
 select tests.act_as_owner();
 select is(
   (select new_values from public.audit_events where resource_id = tests.id('Stale') and action = 'update' order by id desc limit 1),

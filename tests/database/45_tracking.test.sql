@@ -1,7 +1,7 @@
 -- Medicines: who sees and writes them, how long they last, and when their owner is told that they run
 -- low. The people of the ward; carer_med is pia's caregiver with the scope medications.
 begin;
-select plan(66);
+select plan(69);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver');
@@ -31,6 +31,13 @@ select is(
   (select new_values from public.audit_events where resource_type = 'medication' and action = 'update' and actor_id = tests.id('pia')),
   '{"dose": 20, "name": "Tamoxifen 20"}'::jsonb, 'a change is in the audit trail'
 );
+
+select tests.make_user('hoarder');
+select tests.make_medicine('Pill ' || i, 'hoarder') from generate_series(1, 199) as i;
+select is(tests.attempt('hoarder', $$insert into public.medications (user_id, name) values (auth.uid(), 'Last')$$), '1', 'an account has 200 medicines');
+select tests.make_medicine('Last', 'hoarder');
+select is(tests.attempt('hoarder', $$insert into public.medications (user_id, name) values (auth.uid(), 'More')$$), 'PT409 limit_reached', 'and no more');
+select is(tests.attempt('omar', $$insert into public.medications (user_id, name) values (auth.uid(), 'More')$$), '1', 'which is nothing to others');
 
 -- Days left ----------------------------------------------------------------------------------------
 
@@ -101,7 +108,7 @@ select tests.act_as('pia');
 delete from public.medications;
 select tests.act_as_owner();
 select is((select array_agg(distinct medication_id) from public.reminders), array[null]::uuid[], 'reminders outlive their medicine');
-select is((select count(*) from public.medications), 1::bigint, 'and omar''s is there still');
+select is((select count(*) from public.medications where user_id = tests.id('omar')), 1::bigint, 'and omar''s is there still');
 
 select * from finish();
 rollback;

@@ -31,7 +31,7 @@ const NOTHING_OPEN = { claimed: 0, repeated: 0, missed: 0, escalated: 0, at: nul
 /** Answers with which every route succeeds. */
 const ANSWERS: Record<string, Answer> = {
   create_reminder: [{ id: ID }],
-  "select shift_minutes": [{ shift_minutes: 0 }],
+  has_this_plan: [{ shift_minutes: 0, has_this_plan: false }],
   update_reminder: [{}],
   require_admin: [{}],
   tick_reminders: [NOTHING_DUE],
@@ -203,7 +203,7 @@ Deno.test("POST /reminders passes on what the database refuses", async () => {
 });
 
 Deno.test("PUT /reminders/:id works out the plan as it is shifted", async () => {
-  const subject = build({}, { "select shift_minutes": [{ shift_minutes: 90 }] });
+  const subject = build({}, { has_this_plan: [{ shift_minutes: 90, has_this_plan: false }] });
   const data = await assertSuccess(
     await post(subject, `/reminders/${ID}`, { ...REMINDER, rrule: "FREQ=DAILY" }, {}, "PUT"),
   );
@@ -211,12 +211,29 @@ Deno.test("PUT /reminders/:id works out the plan as it is shifted", async () => 
 });
 
 Deno.test("PUT /reminders/:id answers 404 not_found for a reminder of somebody else", async () => {
-  const subject = build({}, { "select shift_minutes": [] });
+  const subject = build({}, { has_this_plan: [] });
   await assertFailure(
     await post(subject, `/reminders/${ID}`, REMINDER, {}, "PUT"),
     404,
     "not_found",
   );
+});
+
+Deno.test("PUT /reminders/:id refuses a plan that has passed, but for the one that is stored", async () => {
+  const body = { ...REMINDER, rrule: "FREQ=DAILY;COUNT=2", starts_at_local: "2026-02-01T08:00:00" };
+  const change = (has_this_plan: boolean) =>
+    post(
+      build({}, { has_this_plan: [{ shift_minutes: 0, has_this_plan }] }),
+      `/reminders/${ID}`,
+      body,
+      {},
+      "PUT",
+    );
+  assertStringIncludes(
+    (await assertFailure(await change(false), 400, "invalid_request")).message,
+    "has passed",
+  );
+  assertEquals((await assertSuccess(await change(true))).occurrences, []);
 });
 
 Deno.test("PUT /reminders/:id pauses a plan that has passed", async () => {

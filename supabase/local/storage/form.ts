@@ -3,6 +3,7 @@
 
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { Readable } from "node:stream";
+import type { ReadableStream as NodeStream } from "node:stream/web";
 import { brokenOff, invalidRequest, noContent, StorageError, tooLarge } from "./errors.ts";
 
 /** Largest user metadata, in bytes. */
@@ -47,7 +48,8 @@ export async function openForm(
       },
     }),
   );
-  const source = Readable.fromWeb(counted);
+  // Node's types and the runtime's describe one class in two ways.
+  const source = Readable.fromWeb(counted as NodeStream<Uint8Array>);
 
   let opened: Readable | undefined;
   const fail = (error: unknown) => {

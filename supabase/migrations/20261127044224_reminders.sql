@@ -21,12 +21,13 @@ CREATE TABLE "public"."medications" (
   "refill_notified_at"    timestamp with time zone,
   "created_at"            timestamp with time zone NOT NULL DEFAULT now(),
   "updated_at"            timestamp with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT "medications_dose_check" CHECK (((dose > (0)::numeric) AND ((dose IS NULL) = (dose_unit IS NULL)) AND ((length(dose_unit) >= 1) AND (length(dose_unit) <= 20)))),
+  CONSTRAINT "medications_dose_check"
+    CHECK (((dose > (0)::numeric) AND (dose < 'NaN'::numeric) AND ((dose IS NULL) = (dose_unit IS NULL)) AND ((length(dose_unit) >= 1) AND (length(dose_unit) <= 20)))),
   CONSTRAINT "medications_name_check" CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   CONSTRAINT "medications_pkey" PRIMARY KEY (id),
   CONSTRAINT "medications_refill_threshold_days_check" CHECK (((refill_threshold_days >= 0) AND (refill_threshold_days <= 90))),
-  CONSTRAINT "medications_stock_check" CHECK ((stock >= (0)::numeric)),
-  CONSTRAINT "medications_units_per_dose_check" CHECK ((units_per_dose > (0)::numeric))
+  CONSTRAINT "medications_stock_check" CHECK (((stock >= (0)::numeric) AND (stock < 'NaN'::numeric))),
+  CONSTRAINT "medications_units_per_dose_check" CHECK (((units_per_dose > (0)::numeric) AND (units_per_dose < 'NaN'::numeric)))
 );
 
 ALTER TABLE "public"."medications"
@@ -107,7 +108,7 @@ CREATE TABLE "public"."reminders" (
   CONSTRAINT "reminders_expansion_check" CHECK ((expansion = ANY (ARRAY['stale'::text, 'open'::text, 'complete'::text, 'refused'::text]))),
   CONSTRAINT "reminders_grace_minutes_check" CHECK (((grace_minutes >= 1) AND (grace_minutes <= 1440))),
   CONSTRAINT "reminders_max_repeats_check" CHECK (((max_repeats >= 0) AND (max_repeats <= 10))),
-  CONSTRAINT "reminders_per_day_check" CHECK ((per_day >= (0)::numeric)),
+  CONSTRAINT "reminders_per_day_check" CHECK (((per_day >= (0)::numeric) AND (per_day <= (1000)::numeric))),
   CONSTRAINT "reminders_pkey" PRIMARY KEY (id),
   CONSTRAINT "reminders_reminder_type_check"
     CHECK ((reminder_type = ANY (ARRAY['medication'::text, 'appointment'::text, 'measurement'::text, 'hydration'::text, 'exercise'::text, 'other'::text]))),
@@ -237,6 +238,55 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.complete_next_reminder (
+  p_reminder_id uuid,
+  p_due_at      timestamp with time zone,
+  p_notes       text
+)
+  RETURNS uuid
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+declare
+  v_caller constant uuid := private.require_reminder_owner();
+  v_next public.reminders;
+  v_log_id uuid;
+begin
+  -- A tick passes over the row meanwhile, or has told the occurrence before.
+  select r.* into v_next from public.reminders as r
+  where r.id = p_reminder_id and r.user_id = v_caller
+  for no key update;
+  select l.id into v_log_id from public.reminder_logs as l
+  where l.reminder_id = v_next.id and l.due_at = p_due_at;
+  if v_log_id is not null then
+    perform private.complete_reminder(v_log_id, p_notes);
+    return v_log_id;
+  end if;
+  if (v_next.is_active and v_next.next_due_at = p_due_at) is not true then
+    raise exception using errcode = 'PT404', message = 'not_found',
+      detail = 'No occurrence of a reminder is next at this time';
+  end if;
+  if p_due_at > now() + interval '12 hours' then
+    raise exception using errcode = 'PT400', message = 'invalid_request',
+      detail = 'Cannot complete as p_due_at must be within 12 hours';
+  end if;
+  update public.reminders as r set upcoming = r.upcoming[2 :], expanded_to = p_due_at
+  where r.id = v_next.id;
+  insert into public.reminder_logs (
+    reminder_id, user_id, reminder_type, medication_id, timezone, grace_minutes, due_at, status,
+    follow_up_at
+  )
+  values (
+    v_next.id, v_caller, v_next.reminder_type, v_next.medication_id, v_next.timezone,
+    v_next.grace_minutes, p_due_at, 'sent', p_due_at
+  )
+  returning id into v_log_id;
+  perform private.complete_reminder(v_log_id, p_notes);
+  return v_log_id;
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.complete_reminder (
   p_log_id uuid,
   p_notes  text
@@ -360,9 +410,26 @@ begin
           end
         )
       end,
-      escalated_at = case when not d.is_told and d.caregiver_id is not null then p_now end
+      -- What was escalated, then snoozed, is told again; that somebody was told stays.
+      escalated_at = case
+        when not d.is_told and d.caregiver_id is not null then p_now
+        else l.escalated_at
+      end
     from decided as d
     where l.id = d.id
+  ),
+  heard as materialized (
+    -- A caregiver is told of a patient once in 15 minutes, however much was not answered.
+    select distinct d.caregiver_id, d.user_id
+    from decided as d
+    where not d.is_told and d.caregiver_id is not null
+      and not exists (
+        select from public.notifications as n
+        where n.user_id = d.caregiver_id
+          and n.created_at > now() - interval '15 minutes'
+          and n.kind = 'reminder_escalated'
+          and n.data ->> 'patient_id' = d.user_id::text
+      )
   )
   select
     (select count(*) from claimed),
@@ -378,20 +445,11 @@ begin
       where d.is_told
       order by d.id
     ),
-    -- A caregiver is told once of a patient, however much was not answered.
+    array(select h.caregiver_id from heard as h order by h.caregiver_id, h.user_id),
     array(
-      select d.caregiver_id
-      from decided as d
-      where not d.is_told and d.caregiver_id is not null
-      group by d.caregiver_id, d.user_id
-      order by d.caregiver_id, d.user_id
-    ),
-    array(
-      select jsonb_build_object('patient_id', d.user_id)
-      from decided as d
-      where not d.is_told and d.caregiver_id is not null
-      group by d.caregiver_id, d.user_id
-      order by d.caregiver_id, d.user_id
+      select jsonb_build_object('patient_id', h.user_id)
+      from heard as h
+      order by h.caregiver_id, h.user_id
     )
   into claimed, repeated, missed, escalated, last_follow_up_at, last_id,
     v_told, v_told_data, v_caregivers, v_caregiver_data;
@@ -403,6 +461,39 @@ begin
     perform private.notify_many(v_caregivers, 'reminder_escalated', v_caregiver_data);
   end if;
   return next;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.is_timezone (
+  p_name text
+)
+  RETURNS boolean
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO ''
+  AS $function$
+begin
+  -- Only names of the IANA database: 'Asia/Kolkata', 'UTC'; abbreviations and offsets are not zones. A
+  -- name with digits might be an offset in POSIX form, which the server takes whatever it begins with.
+  perform now() at time zone p_name;
+  return p_name ~ '^(UTC|Etc/GMT[+-][0-9]{1,2}|[A-Z][A-Za-z_+-]+(/[A-Za-z_+-]+)+)$';
+exception
+  when invalid_parameter_value then
+    return false;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION private.limit_medications()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SET search_path TO ''
+  AS $function$
+begin
+  if (select count(*) >= 200 from public.medications as m where m.user_id = new.user_id) then
+    raise exception using errcode = 'PT409', message = 'limit_reached',
+      detail = 'An account has at most 200 medicines';
+  end if;
+  return new;
 end;
 $function$;
 
@@ -460,6 +551,8 @@ begin
     select
       w.id, w.user_id, p_kind, w.title, w.body, w.data, 'in_app' = any (w.channels), w.collapse_key
     from wanted as w
+    -- In one order for all: of a kind of which one unread is enough the writers wait for each other.
+    order by w.user_id, w.collapse_key
     on conflict (user_id, kind, collapse_key)
       where read_at is null and in_app and collapse_key is not null
       do nothing
@@ -507,7 +600,7 @@ declare
   v_users uuid[];
   v_data jsonb[];
 begin
-  with due as materialized (
+  with claimed as materialized (
     select m.id, m.user_id
     from public.medications as m
     where m.refill_due_at <= p_now
@@ -515,9 +608,20 @@ begin
     limit p_limit
     for no key update skip locked
   ),
+  planned as (
+    -- Whoever comes late does not tell it at night.
+    select c.id, c.user_id, private.civil_time(p_now, p.timezone) as at
+    from claimed as c
+    join public.profiles as p on p.id = c.user_id
+  ),
+  due as materialized (
+    select d.id, d.user_id from planned as d where d.at = p_now
+  ),
   changed as (
-    update public.medications as m set refill_due_at = null, refill_notified_at = p_now
-    from due as d
+    update public.medications as m set
+      refill_due_at = case when d.at > p_now then d.at end,
+      refill_notified_at = case when d.at > p_now then m.refill_notified_at else p_now end
+    from planned as d
     where m.id = d.id
   )
   select
@@ -565,6 +669,7 @@ declare
     (
       select sum(r.per_day) from public.reminders as r
       where r.medication_id = new.id and r.is_active
+        and (r.upcoming <> '{}' or r.expansion <> 'complete') -- as in medication_supply
     )
   );
 begin
@@ -672,7 +777,8 @@ begin
     select
     from unnest(p_upcoming) with ordinality as u (at, position)
     where u.at is null
-      or u.at <= now()
+      -- The clock of who worked them out may be a little behind: the next tick tells what is due.
+      or u.at <= now() - interval '1 minute'
       or u.at >= '2200-01-02'
       or u.at <= p_upcoming[u.position - 1]
       or u.at < private.wall_instant(
@@ -748,9 +854,24 @@ declare
   v_is_same_plan boolean;
   v_id uuid;
 begin
+  -- An account's plans are changed one after another: of two at once both would be the 500th. Who
+  -- closes the account comes before, and is found here, or after, and pauses this one, too.
+  perform 1 from public.profiles as p where p.id = v_caller and p.is_active for no key update;
+  if not found then
+    raise exception using errcode = 'PT401', message = 'unauthenticated',
+      detail = 'The session has ended or the account is locked: sign in again';
+  end if;
+  -- Before the reminder: who deletes the medicine holds it, and then wants its reminders.
+  if p_medication_id is not null then
+    perform 1 from public.medications as m
+      where m.id = p_medication_id and m.user_id = v_caller
+      for key share;
+    if not found then
+      raise exception using errcode = 'PT404', message = 'not_found',
+        detail = 'No medicine with this id';
+    end if;
+  end if;
   if p_id is null then
-    -- Counted one after another, or two at once would both be the last.
-    perform 1 from public.profiles as p where p.id = v_caller for no key update;
     if (select count(*) >= 500 from public.reminders as r where r.user_id = v_caller) then
       raise exception using errcode = 'PT409', message = 'limit_reached',
         detail = 'An account has at most 500 reminders';
@@ -769,15 +890,6 @@ begin
   ) then
     raise exception using errcode = 'PT404', message = 'not_found',
       detail = 'No caregiver of yours with this id has the scope';
-  end if;
-  if p_medication_id is not null then
-    perform 1 from public.medications as m
-      where m.id = p_medication_id and m.user_id = v_caller
-      for key share;
-    if not found then
-      raise exception using errcode = 'PT404', message = 'not_found',
-        detail = 'No medicine with this id';
-    end if;
   end if;
   perform private.require_expansion(
     v_upcoming, p_starts_at_local, v_rdate, p_timezone, coalesce(v_old.shift_minutes, 0)
@@ -838,8 +950,9 @@ begin
   where r.id = p_id;
   return p_id;
 exception
+  -- The last two: of occurrences in a zone that is none, or about a time without end.
   when check_violation or not_null_violation or string_data_right_truncation
-    or numeric_value_out_of_range
+    or numeric_value_out_of_range or invalid_parameter_value or datetime_field_overflow
   then
     raise exception using errcode = 'PT400', message = 'invalid_request',
       detail = 'Cannot plan as a value is missing, too long, out of range or not of its form';
@@ -1070,11 +1183,13 @@ begin
     select
       c.id, c.user_id, c.reminder_type, c.medication_id, c.timezone, c.grace_minutes, u.at,
       case when g.ends_at >= p_now then 'sent' else 'missed' end,
+      -- From when it is told, not from when it was due: whoever is told at the end of the grace has
+      -- time to answer before a caregiver is called.
       case
         when g.ends_at < p_now then null
         when u.position = c.due and c.max_repeats > 0
           then p_now + make_interval(mins => c.repeat_every_minutes)
-        else g.ends_at
+        else p_now + make_interval(mins => c.grace_minutes)
       end
     from claimed as c
     cross join unnest(c.upcoming[: c.due]) with ordinality as u (at, position)
@@ -1170,9 +1285,12 @@ CREATE OR REPLACE FUNCTION public.adherence (
 declare
   v_patient_id constant uuid := coalesce(p_patient_id, private.require_live_session());
 begin
-  if p_from is null or p_to is null or p_to <= p_from or p_to - p_from > 366 then
+  -- Without the first two, dates without end would fail as the server has it.
+  if p_from is null or p_to is null or p_from < '1970-01-01' or p_to > '2200-01-01'
+    or p_to <= p_from or p_to - p_from > 366
+  then
     raise exception using errcode = 'PT400', message = 'invalid_request',
-      detail = 'Cannot count as p_to must be 1 to 366 days after p_from';
+      detail = 'Cannot count as p_to must be 1 to 366 days after p_from, and both of 1970 to 2199';
   end if;
   return query
     select
@@ -1202,6 +1320,20 @@ end;
 $function$;
 
 REVOKE ALL ON FUNCTION "public"."adherence"(date, date, uuid) FROM PUBLIC, "anon", "service_role";
+
+CREATE OR REPLACE FUNCTION public.complete_next_reminder (
+  p_reminder_id uuid,
+  p_due_at      timestamp with time zone,
+  p_notes       text                     DEFAULT NULL::text
+)
+  RETURNS uuid
+  LANGUAGE sql
+  SET search_path TO ''
+  AS $function$
+  select private.complete_next_reminder(p_reminder_id, p_due_at, p_notes)
+$function$;
+
+REVOKE ALL ON FUNCTION "public"."complete_next_reminder"(uuid, timestamp WITH time zone, text) FROM PUBLIC, "anon", "service_role";
 
 CREATE OR REPLACE FUNCTION public.complete_reminder (
   p_log_id uuid,
@@ -1271,13 +1403,15 @@ declare
 begin
   return query
     select
-      m.id, m.stock, floor(m.stock / m.units_per_dose)::integer, r.per_day,
+      m.id, m.stock, least(floor(m.stock / m.units_per_dose), 2147483647)::integer, r.per_day,
       private.days_left(m.stock, m.units_per_dose, r.per_day)
     from public.medications as m
     cross join lateral (
       select sum(r.per_day) as per_day
       from public.reminders as r
       where r.medication_id = m.id and r.is_active
+        -- One that is over takes nothing more.
+        and (r.upcoming <> '{}' or r.expansion <> 'complete')
     ) as r
     where m.user_id = v_caller
     order by m.name, m.id;
@@ -1443,7 +1577,7 @@ CREATE VIEW "private"."notification_kinds" AS  SELECT kind,
     required,
     collapse_key,
     is_discreet
-   FROM ( VALUES ('care_requested'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_accepted'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_ended'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('record_shared'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('chart_opened'::text,'normal'::text,'{}'::text[],'{}'::text[],NULL::text,false), ('emergency_access'::text,'emergency'::text,'{in_app,email,sms,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_review_due'::text,'emergency'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_reviewed'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('emergency_objection'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_verified'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_rejected'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('new_message'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'conversation_id'::text,true), ('new_sign_in'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('mfa_changed'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('delivery_dead'::text,'normal'::text,'{in_app}'::text[],'{}'::text[],'channel'::text,true), ('reminder_due'::text,'reminder'::text,'{in_app,push}'::text[],'{}'::text[],NULL::text,true), ('reminder_missed'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'user_id'::text,true), ('reminder_stopped'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,true), ('reminder_escalated'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('medication_refill'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'medication_id'::text,true)) k(kind, urgency, channels, required, collapse_key, is_discreet);
+   FROM ( VALUES ('care_requested'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_accepted'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('care_ended'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('record_shared'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('chart_opened'::text,'normal'::text,'{}'::text[],'{}'::text[],NULL::text,false), ('emergency_access'::text,'emergency'::text,'{in_app,email,sms,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_review_due'::text,'emergency'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,false), ('emergency_reviewed'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('emergency_objection'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_verified'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('doctor_rejected'::text,'normal'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('new_message'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'conversation_id'::text,true), ('new_sign_in'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('mfa_changed'::text,'security'::text,'{in_app,email,push}'::text[],'{in_app,email}'::text[],NULL::text,true), ('delivery_dead'::text,'normal'::text,'{in_app}'::text[],'{}'::text[],'channel'::text,true), ('reminder_due'::text,'reminder'::text,'{in_app,push}'::text[],'{}'::text[],NULL::text,true), ('reminder_missed'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'user_id'::text,true), ('reminder_stopped'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],'reminder_id'::text,true), ('reminder_escalated'::text,'reminder'::text,'{in_app,email,push}'::text[],'{}'::text[],NULL::text,false), ('medication_refill'::text,'normal'::text,'{in_app,push}'::text[],'{}'::text[],'medication_id'::text,true)) k(kind, urgency, channels, required, collapse_key, is_discreet);
 
 CREATE VIEW "private"."notification_minimal_words" AS  SELECT urgency,
     locale,
@@ -1502,6 +1636,11 @@ CREATE TRIGGER medications_audit_update AFTER UPDATE ON public.medications
   'user_id',
   ''
 );
+
+CREATE TRIGGER medications_limit
+  BEFORE INSERT ON public.medications
+  FOR EACH ROW
+  EXECUTE FUNCTION private.limit_medications();
 
 CREATE TRIGGER medications_plan_refill
   BEFORE UPDATE OF stock, units_per_dose, refill_threshold_days ON public.medications
@@ -1668,7 +1807,7 @@ COMMENT ON COLUMN "public"."medications"."user_id" IS 'Who takes it.';
 
 COMMENT ON COLUMN "public"."reminder_logs"."due_at" IS 'When it came due, UTC.';
 
-COMMENT ON COLUMN "public"."reminder_logs"."escalated_at" IS 'When a caregiver was told; null: never.';
+COMMENT ON COLUMN "public"."reminder_logs"."escalated_at" IS 'When a caregiver was told that the patient has not answered; null: never.';
 
 COMMENT ON COLUMN "public"."reminder_logs"."follow_up_at" IS 'When a tick looks at it again: to tell it again, or to close it as missed; null: closed.';
 
@@ -1696,7 +1835,7 @@ COMMENT ON COLUMN "public"."reminders"."medication_id" IS 'What is taken at each
 
 COMMENT ON COLUMN "public"."reminders"."next_due_at" IS 'When it is due next, UTC; null: never again, or not worked out yet (see expansion).';
 
-COMMENT ON COLUMN "public"."reminders"."per_day" IS 'Occurrences a day, on the average of the 84 days after they were last worked out; null: not yet.';
+COMMENT ON COLUMN "public"."reminders"."per_day" IS 'Occurrences a day, on the average of 84 days from the first to come when the plan was worked out, or of the days to its last; null: not yet.';
 
 COMMENT ON COLUMN "public"."reminders"."rdate" IS 'RDATE: further wall-clock times, 100 at most.';
 
@@ -1722,15 +1861,19 @@ COMMENT ON FUNCTION "private"."check_reminder_plan"() IS 'Trigger: refuses a zon
 
 COMMENT ON FUNCTION "private"."civil_time"(timestamp with time zone, text) IS 'A moment, or the next 09:00 when it falls between 20:00 and 09:00 in the zone.';
 
+COMMENT ON FUNCTION "private"."complete_next_reminder"(uuid, timestamp with time zone, text) IS 'Body of public.complete_next_reminder.';
+
 COMMENT ON FUNCTION "private"."complete_reminder"(uuid, text) IS 'Body of public.complete_reminder.';
 
 COMMENT ON FUNCTION "private"."days_left"(numeric, numeric, numeric) IS 'Whole days that a stock lasts at so many doses a day; null when either is not known. At most a hundred years.';
 
-COMMENT ON FUNCTION "private"."follow_up_reminders"(timestamp with time zone, integer, timestamp with time zone, uuid) IS 'Takes one batch of occurrences that wait for an answer and whose time has come at p_now: tells them again (repeat_every_minutes, max_repeats, or what was snoozed), or closes them as missed and tells the caregiver of escalate_to, if they are in care with the scope now.';
+COMMENT ON FUNCTION "private"."follow_up_reminders"(timestamp with time zone, integer, timestamp with time zone, uuid) IS 'Takes one batch of occurrences that wait for an answer and whose time has come at p_now: tells them again (repeat_every_minutes, max_repeats, or what was snoozed), or closes them as missed and tells the caregiver of escalate_to, if they are in care with the scope now, of a patient once in 15 minutes.';
+
+COMMENT ON FUNCTION "private"."limit_medications"() IS 'Trigger: refuses a medicine beyond the 200th of an account. PT409 limit_reached.';
 
 COMMENT ON FUNCTION "private"."notify_many"(uuid[], text, jsonb[]) IS 'As private.notify for many accounts in one statement, each with the data at its place; an account that is gone is passed over. For definer functions only.';
 
-COMMENT ON FUNCTION "private"."notify_refills"(timestamp with time zone, integer) IS 'Tells the owners of at most p_limit medicines that they run low, once until they are refilled, and returns how many.';
+COMMENT ON FUNCTION "private"."notify_refills"(timestamp with time zone, integer) IS 'Tells the owners of at most p_limit medicines that they run low, by day in their zone and once until they are refilled, and returns how many.';
 
 COMMENT ON FUNCTION "private"."open_reminder_log"(uuid) IS 'The caller''s occurrence, locked until the transaction ends. For definer functions only. Errors: PT401 unauthenticated, PT403 mfa_required, PT404 not_found.';
 
@@ -1765,6 +1908,8 @@ COMMENT ON FUNCTION "private"."wall_instant"(timestamp without time zone, text) 
 
 COMMENT ON FUNCTION "public"."adherence"(date, date, uuid) IS 'How a plan was kept, by medicine (by reminder, where none is linked) and day of the wall clock in the zone that the reminder had: taken within grace_minutes, late, skipped, missed, and not answered yet. p_from is included, p_to is not, at most 366 days. p_patient_id null: the caller''s own; of another, what an open chart shows. Errors: PT400 invalid_request, PT401 unauthenticated.';
 
+COMMENT ON FUNCTION "public"."complete_next_reminder"(uuid, timestamp with time zone, text) IS 'Marks the next occurrence of a reminder of the caller''s as done before it is due, up to 12 hours: it is not told any more, and counts as complete_reminder. Returns the id of its log row; one that has been told meanwhile, or done, is completed as complete_reminder does. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found (also: another one is next).';
+
 COMMENT ON FUNCTION "public"."complete_reminder"(uuid, text) IS 'Marks an occurrence of the caller''s as done, whatever it was before, and takes the dose from the stock. Returns when it was done; of one that is done already, from another device or before, the first time counts and nothing changes. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found.';
 
 COMMENT ON FUNCTION
@@ -1777,7 +1922,7 @@ COMMENT ON FUNCTION "public"."shift_plan"(uuid, integer) IS 'Moves all that is t
 
 COMMENT ON FUNCTION "public"."skip_reminder"(uuid, text) IS 'Marks an occurrence of the caller''s as left out on purpose; again does no harm. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found, PT409 already_answered (done).';
 
-COMMENT ON FUNCTION "public"."snooze_reminder"(uuid, integer) IS 'Has an occurrence of the caller''s told again in 1 to 720 minutes, and returns when; again counts from now. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found, PT409 already_answered (done or skipped).';
+COMMENT ON FUNCTION "public"."snooze_reminder"(uuid, integer) IS 'Has an occurrence of the caller''s told again in 1 to 720 minutes, and returns when; again counts from now. When the next occurrence comes first, that one is told, and this one is missed. Errors: PT400 invalid_request, PT401 unauthenticated, PT403 mfa_required, PT404 not_found, PT409 already_answered (done or skipped).';
 
 COMMENT ON FUNCTION "public"."upcoming_reminders"(integer) IS 'What the caller is to do: occurrences that wait for an answer (log_id is set, status sent or snoozed), and those of the next p_hours, 1 to 168 (status upcoming), the earliest first; at most the next 16 of each reminder. With the dose to take, what is left of the medicine, and for how many days. Errors: PT400 invalid_request, PT401 unauthenticated.';
 
@@ -1805,6 +1950,10 @@ REVOKE ALL ON FUNCTION "private"."check_reminder_plan"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."civil_time"(timestamp WITH time zone, text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "private"."complete_next_reminder"(uuid, timestamp WITH time zone, text) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION "private"."complete_next_reminder"(uuid, timestamp WITH time zone, text) TO "authenticated";
+
 REVOKE ALL ON FUNCTION "private"."complete_reminder"(uuid, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."complete_reminder"(uuid, text) TO "authenticated";
@@ -1816,6 +1965,8 @@ GRANT EXECUTE ON FUNCTION "private"."days_left"(numeric, numeric, numeric) TO "a
 REVOKE ALL ON FUNCTION "private"."follow_up_reminders"(timestamp WITH time zone, integer, timestamp WITH time zone, uuid) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION "private"."follow_up_reminders"(timestamp WITH time zone, integer, timestamp WITH time zone, uuid) TO "reminder_worker";
+
+REVOKE ALL ON FUNCTION "private"."limit_medications"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "private"."notify_many"(uuid[], text, jsonb[]) FROM PUBLIC;
 
@@ -1880,6 +2031,12 @@ GRANT EXECUTE ON FUNCTION "public"."adherence"(date, date, uuid) TO "authenticat
 REVOKE ALL ON FUNCTION "public"."adherence"(date, date, uuid) FROM "postgres";
 
 GRANT EXECUTE ON FUNCTION "public"."adherence"(date, date, uuid) TO "postgres";
+
+GRANT EXECUTE ON FUNCTION "public"."complete_next_reminder"(uuid, timestamp WITH time zone, text) TO "authenticated";
+
+REVOKE ALL ON FUNCTION "public"."complete_next_reminder"(uuid, timestamp WITH time zone, text) FROM "postgres";
+
+GRANT EXECUTE ON FUNCTION "public"."complete_next_reminder"(uuid, timestamp WITH time zone, text) TO "postgres";
 
 GRANT EXECUTE ON FUNCTION "public"."complete_reminder"(uuid, text) TO "authenticated";
 
