@@ -360,3 +360,19 @@ for (const [name, { given, position = 0, field = "rrule", says }] of Object.entr
     assertEquals([error.field, error.position], [field, position]);
   });
 }
+
+// 200 random rules of all frequencies but SECONDLY, and what python-dateutil 2.9.0 makes of each: it
+// shares nothing with the library that is used here.
+const DATEUTIL = await Deno.readTextFile(
+  new URL("../fixtures/rrule_dateutil.ndjson", import.meta.url),
+);
+
+Deno.test("rules mean what another library, in another language, makes of them", () => {
+  const cases = DATEUTIL.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(cases.length, 200);
+  for (const { rrule, starts_at_local, occurrences } of cases) {
+    const plan = readSchedule(scheduleOf({ rrule, starts_at_local, timezone: "UTC" }));
+    const found = plan.next("1970-01-01T00:00:00Z", occurrences.length).map(({ local }) => local);
+    assertEquals(found, occurrences, `${rrule} from ${starts_at_local}`);
+  }
+});
