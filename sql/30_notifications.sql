@@ -51,97 +51,6 @@ create trigger notifications_set_updated_at
 
 -- Writing ----------------------------------------------------------------------------------------
 
-create function private.notify(p_user_id uuid, p_kind text, p_data jsonb)
-  returns void
-  language plpgsql
-  security definer -- nobody may insert into notifications or deliveries directly
-  set search_path = ''
-as $$
-declare
-  v_kind record;
-  v_wanted text[];
-  v_id uuid;
-begin
-  select
-    k.kind, k.urgency, k.channels, k.required, p_data ->> k.collapse_key as collapse_key,
-    t.title, t.body, p.timezone,
-    u.email_confirmed_at is not null and u.email <> '' as has_email,
-    u.phone_confirmed_at is not null and u.phone <> '' as has_phone
-  into v_kind
-  from public.profiles as p
-  join auth.users as u on u.id = p.id
-  join private.notification_kinds as k on k.kind = p_kind
-  join private.notification_templates as t
-    on t.kind = k.kind and t.locale in (p.locale, split_part(p.locale, '-', 1), 'en')
-  where p.id = p_user_id
-  -- hi-IN before hi before en.
-  order by t.locale = p.locale desc, t.locale <> 'en' desc
-  limit 1;
-  if not found then
-    raise exception 'Cannot notify: no such account, or no words for the kind %', p_kind;
-  end if;
-
-  v_wanted := array(
-    select c.channel
-    from unnest(array['in_app', 'email', 'sms', 'push']) as c (channel)
-    left join public.notification_preferences as f
-      on f.user_id = p_user_id and f.kind = p_kind and f.channel = c.channel
-    where private.channel_is_on(
-      c.channel, f.enabled, v_kind.channels, v_kind.required, v_kind.has_email
-    )
-  );
-  if v_wanted = '{}' then
-    return;
-  end if;
-
-  insert into public.notifications (user_id, kind, title, body, data, in_app, collapse_key)
-  values (
-    p_user_id, p_kind, v_kind.title, v_kind.body, p_data, 'in_app' = any (v_wanted),
-    v_kind.collapse_key
-  )
-  -- One that is unread already says it, and has had its deliveries.
-  on conflict (user_id, kind, collapse_key)
-    where read_at is null and in_app and collapse_key is not null
-    do nothing
-  returning id into v_id;
-  if v_id is null then
-    return;
-  end if;
-
-  if v_wanted && array['email', 'sms', 'push'] then
-    insert into public.notification_deliveries (
-      notification_id, user_id, channel, device_token_id, is_urgent, next_attempt_at
-    )
-    select
-      v_id, p_user_id, a.channel, a.device_token_id, v_kind.urgency <> 'normal',
-      coalesce(
-        case
-          when v_kind.urgency = 'normal'
-            then private.quiet_until(now(), f.quiet_from, f.quiet_to, v_kind.timezone)
-        end,
-        now()
-      )
-    from (
-      select 'email' as channel, null::uuid as device_token_id where v_kind.has_email
-      union all
-      select 'sms', null where v_kind.has_phone
-      union all
-      select 'push', d.id
-      from public.device_tokens as d
-      where d.user_id = p_user_id and d.retired_at is null
-    ) as a
-    left join public.notification_preferences as f
-      on f.user_id = p_user_id and f.kind = p_kind and f.channel = a.channel
-    where a.channel = any (v_wanted);
-  end if;
-end;
-$$;
-comment on function private.notify(uuid, text, jsonb) is
-  'Tells an account something, in its language where there are words in it, else in English: '
-  'writes the notification and one delivery for each channel and address outside the app that '
-  'preferences and kind say. The only way in, for definer functions; it fails, and with it the '
-  'transaction, when it cannot.';
-
 create function private.notify_many(p_user_ids uuid[], p_kind text, p_data jsonb[])
   returns void
   language plpgsql
@@ -228,10 +137,35 @@ begin
 end;
 $$;
 comment on function private.notify_many(uuid[], text, jsonb[]) is
-  'As private.notify for many accounts in one statement, each with the data at its place; an account '
-  'that is gone is passed over. For definer functions only.';
+  'Tells accounts something, each with the data at its place, in its language where there are words '
+  'in it, else in English: writes the notification and one delivery for each channel and address '
+  'outside the app that preferences and kind say. With private.notify the only way in, for definer '
+  'functions only. An account that is gone is passed over.';
 revoke execute on function private.notify_many(uuid[], text, jsonb[])
   from public, anon, authenticated, service_role;
+
+create function private.notify(p_user_id uuid, p_kind text, p_data jsonb)
+  returns void
+  language plpgsql
+  security definer -- nobody may insert into notifications or deliveries directly
+  set search_path = ''
+as $$
+begin
+  if not exists (
+    select
+    from public.profiles as p
+    join auth.users as u on u.id = p.id
+    join private.notification_kinds as k on k.kind = p_kind
+    where p.id = p_user_id
+  ) then
+    raise exception 'Cannot notify: no such account, or no kind %', p_kind;
+  end if;
+  perform private.notify_many(array[p_user_id], p_kind, array[p_data]);
+end;
+$$;
+comment on function private.notify(uuid, text, jsonb) is
+  'Tells an account something: private.notify_many for one, but that it fails, and with it the '
+  'transaction, when there is no such account or kind. For definer functions only.';
 
 create function private.notify_administrators(p_kind text, p_data jsonb)
   returns void

@@ -1,3 +1,5 @@
+// What a schedule means: gaps and overlaps, dates, cycles, shifts, limits, and what is refused where.
+
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readSchedule, type Schedule } from "../../functions/reminders/recurrence.ts";
 import { RuleError } from "../../functions/reminders/rrule_text.ts";

@@ -497,6 +497,30 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION private.notify (
+  p_user_id uuid,
+  p_kind    text,
+  p_data    jsonb
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO ''
+  AS $function$
+begin
+  if not exists (
+    select
+    from public.profiles as p
+    join auth.users as u on u.id = p.id
+    join private.notification_kinds as k on k.kind = p_kind
+    where p.id = p_user_id
+  ) then
+    raise exception 'Cannot notify: no such account, or no kind %', p_kind;
+  end if;
+  perform private.notify_many(array[p_user_id], p_kind, array[p_data]);
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION private.notify_many (
   p_user_ids uuid[],
   p_kind     text,
@@ -1871,7 +1895,9 @@ COMMENT ON FUNCTION "private"."follow_up_reminders"(timestamp with time zone, in
 
 COMMENT ON FUNCTION "private"."limit_medications"() IS 'Trigger: refuses a medicine beyond the 200th of an account. PT409 limit_reached.';
 
-COMMENT ON FUNCTION "private"."notify_many"(uuid[], text, jsonb[]) IS 'As private.notify for many accounts in one statement, each with the data at its place; an account that is gone is passed over. For definer functions only.';
+COMMENT ON FUNCTION "private"."notify"(uuid, text, jsonb) IS 'Tells an account something: private.notify_many for one, but that it fails, and with it the transaction, when there is no such account or kind. For definer functions only.';
+
+COMMENT ON FUNCTION "private"."notify_many"(uuid[], text, jsonb[]) IS 'Tells accounts something, each with the data at its place, in its language where there are words in it, else in English: writes the notification and one delivery for each channel and address outside the app that preferences and kind say. With private.notify the only way in, for definer functions only. An account that is gone is passed over.';
 
 COMMENT ON FUNCTION "private"."notify_refills"(timestamp with time zone, integer) IS 'Tells the owners of at most p_limit medicines that they run low, by day in their zone and once until they are refilled, and returns how many.';
 
