@@ -26,19 +26,12 @@ const WAITING = [`${E2E}/revocation.test.ts`];
  */
 const ALONE = [
   ...["access_model", "auth_settings", "catalog_rules", "files_shredding", "keys_rotation"],
-  ...["mutant_tools", "notifications_crash", "page", "qstash", "qstash_crash", "qstash_product"],
-  ...["qstash_queues", "qstash_schedules", "realtime_broadcast", "realtime_change_feed"],
-  ...["realtime_changes", "realtime_presence", "realtime_private", "realtime_restart"],
-  ...[
-    "realtime_sockets",
-    "records_export_stream",
-    "redis",
-    "rest_errors",
-    "schema_tools",
-    "stack",
-    "stack_faults",
-  ],
-  ...["stack_kills", "test_tools"],
+  ...["mutant_tools", "notifications_crash", "page", "qstash", "qstash_crash"],
+  ...["qstash_product", "qstash_queues", "qstash_schedules", "realtime_broadcast"],
+  ...["realtime_change_feed", "realtime_changes", "realtime_presence", "realtime_private"],
+  ...["realtime_restart", "realtime_sockets", "records_export_stream", "redis"],
+  ...["reminders_crash", "reminders_oracle", "rest_errors", "schema_tools", "stack"],
+  ...["stack_faults", "stack_kills", "test_tools"],
 ].map((name) => `${E2E}/${name}.test.ts`);
 
 function e2e(files: string[] = []): Suite {
