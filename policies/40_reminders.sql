@@ -15,7 +15,6 @@ create policy reminders_select_authenticated on public.reminders
   for select to authenticated
   using (
     user_id = (select auth.uid())
-    or user_id = any (array(select private.treated_patient_ids()))
     or (
       reminder_type = 'medication'
       and user_id = any (array(select private.chart_patient_ids('medications')))
@@ -42,7 +41,6 @@ create policy reminder_logs_select_authenticated on public.reminder_logs
   for select to authenticated
   using (
     user_id = (select auth.uid())
-    or user_id = any (array(select private.treated_patient_ids()))
     or (
       reminder_type = 'medication'
       and user_id = any (array(select private.chart_patient_ids('medications')))

@@ -1,7 +1,7 @@
 -- Reminders: who sees them, who makes, changes, shifts and deletes them, and what of a plan SQL checks.
 -- The people of the ward; pia has a reminder of each kind.
 begin;
-select plan(147);
+select plan(152);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver'), tests.make_user('carer_visit', 'caregiver'), tests.make_user('carer_track', 'caregiver');
@@ -76,6 +76,17 @@ from (values
   ('admin', 'none')
 ) as t (actor, sees)
 cross join unnest(array['reminders', 'reminder_logs']) as tab;
+
+-- A clinician's own are for their second factor, too.
+select tests.make_reminder('Own', 'doc', array[now() + interval '1 hour']);
+insert into public.reminder_logs (reminder_id, user_id, reminder_type, timezone, grace_minutes, due_at, status)
+values (tests.id('Own'), tests.id('doc'), 'medication', 'UTC', 60, now(), 'missed');
+select is(tests.attempt(actor, statement), outcome, format('%s: %s: %s', actor, left(statement, 50), outcome))
+from (values ('doc@aal1', '0'), ('doc', '1')) as t (actor, outcome)
+cross join unnest(array[
+  'select count(*) from public.reminders where user_id = auth.uid()', 'select count(*) from public.reminder_logs where user_id = auth.uid()'
+]) as statement;
+select is(tests.attempt('doc@aal1', 'delete from public.reminders returning 1'), '0', 'doc@aal1 deletes none');
 
 -- Deleting -----------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- Medicines: who sees and writes them, how long they last, and when their owner is told that they run
 -- low. The people of the ward; carer_med is pia's caregiver with the scope medications.
 begin;
-select plan(69);
+select plan(75);
 
 select tests.make_ward();
 select tests.make_user('carer_med', 'caregiver');
@@ -38,6 +38,17 @@ select is(tests.attempt('hoarder', $$insert into public.medications (user_id, na
 select tests.make_medicine('Last', 'hoarder');
 select is(tests.attempt('hoarder', $$insert into public.medications (user_id, name) values (auth.uid(), 'More')$$), 'PT409 limit_reached', 'and no more');
 select is(tests.attempt('omar', $$insert into public.medications (user_id, name) values (auth.uid(), 'More')$$), '1', 'which is nothing to others');
+
+-- A clinician's own are for their second factor, too.
+select tests.make_medicine('Own', 'doc');
+select is(tests.attempt(actor, format(statement, tests.id('Own'))), outcome, format('%s: %s: %s', actor, left(statement, 30), outcome))
+from (values ('doc@aal1', '0'), ('doc', '1')) as t (actor, outcome)
+cross join unnest(array[
+  'select count(*) from public.medications where id = %L', 'update public.medications set stock = 1 where id = %L returning 1'
+]) as statement;
+select is(tests.attempt('doc@aal1', 'delete from public.medications returning 1'), '0', 'doc@aal1 deletes none');
+select is(tests.attempt('doc@aal1', 'update public.medications set stock = 1 returning 1'), '0', 'nor changes one');
+delete from public.medications where user_id = tests.id('doc');
 
 -- Days left ----------------------------------------------------------------------------------------
 

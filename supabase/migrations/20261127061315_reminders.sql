@@ -1782,9 +1782,8 @@ CREATE POLICY "reminder_logs_select_authenticated" ON "public"."reminder_logs"
   FOR SELECT
   TO "authenticated"
   USING
-    (((user_id = ( SELECT auth.uid() AS uid)) OR (user_id = ANY (ARRAY( SELECT private.treated_patient_ids() AS treated_patient_ids))) OR ((reminder_type = 'medication'::text) AND
-    (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('medications'::text) AS chart_patient_ids)))) OR
-    ((reminder_type = 'appointment'::text) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('appointments'::text) AS chart_patient_ids)))) OR
+    (((user_id = ( SELECT auth.uid() AS uid)) OR ((reminder_type = 'medication'::text) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('medications'::text) AS
+    chart_patient_ids)))) OR ((reminder_type = 'appointment'::text) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('appointments'::text) AS chart_patient_ids)))) OR
     ((reminder_type <> ALL (ARRAY['medication'::text, 'appointment'::text])) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('tracking'::text) AS
     chart_patient_ids))))));
 
@@ -1809,9 +1808,8 @@ CREATE POLICY "reminders_select_authenticated" ON "public"."reminders"
   FOR SELECT
   TO "authenticated"
   USING
-    (((user_id = ( SELECT auth.uid() AS uid)) OR (user_id = ANY (ARRAY( SELECT private.treated_patient_ids() AS treated_patient_ids))) OR ((reminder_type = 'medication'::text) AND
-    (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('medications'::text) AS chart_patient_ids)))) OR
-    ((reminder_type = 'appointment'::text) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('appointments'::text) AS chart_patient_ids)))) OR
+    (((user_id = ( SELECT auth.uid() AS uid)) OR ((reminder_type = 'medication'::text) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('medications'::text) AS
+    chart_patient_ids)))) OR ((reminder_type = 'appointment'::text) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('appointments'::text) AS chart_patient_ids)))) OR
     ((reminder_type <> ALL (ARRAY['medication'::text, 'appointment'::text])) AND (user_id = ANY (ARRAY( SELECT private.chart_patient_ids('tracking'::text) AS
     chart_patient_ids))))));
 
