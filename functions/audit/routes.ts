@@ -2,6 +2,7 @@
 
 import type { Hono } from "hono";
 import { z } from "zod";
+import { onlyAdmins } from "../_shared/admins.ts";
 import { type AppEnv, newApp } from "../_shared/app.ts";
 import { ok } from "../_shared/envelope.ts";
 import { buildDocument, describe } from "../_shared/openapi.ts";
@@ -49,7 +50,8 @@ export function createApp(deps: AuditDeps): Hono<AppEnv> {
     fromQueueOrCaller(deps),
     rateLimited(deps, SEAL_LIMIT),
     validate("json", SealBody),
-    async (c) => ok(c, await sealAudit(deps, c.var.caller, c.var.context)),
+    onlyAdmins(deps),
+    async (c) => ok(c, await sealAudit(deps, c.var.caller ?? c.var.context)),
   );
 
   app.get(

@@ -1,7 +1,7 @@
 // Sealing: closes the audit rows since the last seal, then publishes the newest one. Every step may be
 // repeated, and one that a crash left out is made up by the next call.
 
-import { asCaller, asWorker, type Caller, type RequestContext } from "../_shared/db.ts";
+import { asWorker, type RequestContext } from "../_shared/db.ts";
 import { AppError } from "../_shared/errors.ts";
 import type { AuditDeps } from "./deps.ts";
 import { type Head, type HeadStatus, logConflict, publishHead } from "./heads.ts";
@@ -22,26 +22,22 @@ export interface SealReport {
 }
 
 /**
- * Seals and publishes, for the queue or for an administrator.
+ * Seals and publishes.
  *
- * @param caller Who asks, undefined for the queue.
- * @throws {AppError} `forbidden` when the caller is no administrator at `aal2`, `unavailable`,
- * `head_conflict` when a head published earlier contradicts the seals.
+ * @throws {AppError} `unavailable`, `head_conflict` when a head published earlier contradicts the seals.
  */
 export async function sealAudit(
   deps: AuditDeps,
-  caller: Caller | undefined,
   context: RequestContext,
 ): Promise<SealReport> {
-  if (caller) await asCaller(deps.sql, caller, (tx) => tx`select private.require_admin()`);
   // Before, and apart: the sealer takes up what was committed by then.
   await asWorker(
     deps.sql,
     "audit_worker",
-    caller ?? context,
+    context,
     (tx) => tx`select private.list_refusals()`,
   );
-  const report = await asWorker(deps.sql, "audit_worker", caller ?? context, async (tx) => {
+  const report = await asWorker(deps.sql, "audit_worker", context, async (tx) => {
     const [row] = await tx<Omit<SealReport, "head">>`
       select is_busy, seals, events, is_drained from private.seal_audit(${MAX_SEALS})`;
     if (!row) throw new Error("private.seal_audit gave no row");

@@ -1,8 +1,8 @@
 // `keys`: the rotation of the key-encryption key, and whether it is due.
 
-import type { Hono, MiddlewareHandler } from "hono";
+import type { Hono } from "hono";
+import { onlyAdmins } from "../_shared/admins.ts";
 import { type AppEnv, newApp } from "../_shared/app.ts";
-import { asCaller } from "../_shared/db.ts";
 import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
 import { buildDocument, describe } from "../_shared/openapi.ts";
@@ -66,13 +66,4 @@ export function createApp(deps: Deps): Hono<AppEnv> {
 
   const document = buildDocument(app, "Keys", `${deps.publicUrl}/functions/v1`);
   return app;
-}
-
-/** Lets administrators at `aal2` through, and the queue, which is nobody. The database decides. */
-function onlyAdmins({ sql }: Deps): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const { caller } = c.var;
-    if (caller) await asCaller(sql, caller, (tx) => tx`select private.require_admin()`);
-    await next();
-  };
 }

@@ -1,10 +1,9 @@
 // `notifications`: takes deliveries out of the outbox to the providers, and receipts back.
 
-import type { Hono, MiddlewareHandler } from "hono";
+import type { Hono } from "hono";
 import { z } from "zod";
+import { onlyAdmins } from "../_shared/admins.ts";
 import { type AppEnv, newApp } from "../_shared/app.ts";
-import { asCaller } from "../_shared/db.ts";
-import type { Deps } from "../_shared/deps.ts";
 import { ok } from "../_shared/envelope.ts";
 import { AppError } from "../_shared/errors.ts";
 import { readBody } from "../_shared/json.ts";
@@ -116,13 +115,4 @@ export function createApp(deps: NotificationsDeps): Hono<AppEnv> {
 
   const document = buildDocument(app, "Notifications", `${deps.publicUrl}/functions/v1`);
   return app;
-}
-
-/** Lets administrators at `aal2` through, and the queue, which is nobody. The database decides. */
-function onlyAdmins({ sql }: Deps): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const { caller } = c.var;
-    if (caller) await asCaller(sql, caller, (tx) => tx`select private.require_admin()`);
-    await next();
-  };
 }

@@ -1,6 +1,7 @@
 // `reminders`: plans by rules of RFC 5545, and the tick that tells what is due.
 
-import type { Hono, MiddlewareHandler } from "hono";
+import type { Hono } from "hono";
+import { onlyAdmins } from "../_shared/admins.ts";
 import { type AppEnv, newApp } from "../_shared/app.ts";
 import { asCaller } from "../_shared/db.ts";
 import type { Deps } from "../_shared/deps.ts";
@@ -117,13 +118,4 @@ export function createApp(deps: Deps): Hono<AppEnv> {
 
   const document = buildDocument(app, "Reminders", `${deps.publicUrl}/functions/v1`);
   return app;
-}
-
-/** Lets administrators at `aal2` through, and the queue, which is nobody. The database decides. */
-function onlyAdmins({ sql }: Deps): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const { caller } = c.var;
-    if (caller) await asCaller(sql, caller, (tx) => tx`select private.require_admin()`);
-    await next();
-  };
 }
