@@ -69,14 +69,14 @@ export const DEFAULT_SETTINGS: RealtimeSettings = {
 
 /** The defaults with what the environment sets over them. */
 export function readRealtimeSettings(env: Record<string, string>): RealtimeSettings {
-  const settings: Record<string, number | boolean> = { ...DEFAULT_SETTINGS };
+  const given: Record<string, number | boolean> = {};
   for (const [key, fallback] of Object.entries(DEFAULT_SETTINGS)) {
     const name = `BL_REALTIME_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
     const text = env[name];
     if (text === undefined) continue;
-    settings[key] = typeof fallback === "boolean" ? readSwitch(name, text) : readCount(name, text);
+    given[key] = typeof fallback === "boolean" ? readSwitch(name, text) : readCount(name, text);
   }
-  return settings as unknown as RealtimeSettings;
+  return { ...DEFAULT_SETTINGS, ...given };
 }
 
 function readSwitch(name: string, text: string): boolean {
