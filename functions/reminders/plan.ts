@@ -113,38 +113,7 @@ export async function createReminder(
   body: CreateBody,
 ): Promise<StoredReminder> {
   const ahead = lookAhead(body, 0, now());
-  const id = await asCaller(sql, caller, async (tx) => {
-    const [row] = await tx<{ id: string }>`
-      select public.create_reminder(
-        p_title => ${body.title},
-        p_reminder_type => ${body.reminder_type},
-        p_starts_at_local => ${body.starts_at_local}::text::timestamp,
-        p_timezone => ${body.timezone},
-        p_rrule => ${ahead.rrule},
-        p_description => ${body.description},
-        p_rdate => array(select value::timestamp from json_array_elements_text(${
-      JSON.stringify(body.rdate)
-    }::json)),
-        p_exdate => array(select value::timestamp from json_array_elements_text(${
-      JSON.stringify(body.exdate)
-    }::json)),
-        p_cycle_days_on => ${body.cycle_days_on},
-        p_cycle_days_off => ${body.cycle_days_off},
-        p_grace_minutes => ${body.grace_minutes},
-        p_repeat_every_minutes => ${body.repeat_every_minutes},
-        p_max_repeats => ${body.max_repeats},
-        p_escalate_to => ${body.escalate_to}::uuid,
-        p_medication_id => ${body.medication_id}::uuid,
-        p_upcoming => array(select value::timestamptz from json_array_elements_text(${
-      instants(ahead)
-    }::json)),
-        p_is_complete => ${ahead.is_complete},
-        p_per_day => ${ahead.per_day}
-      ) as id`;
-    if (!row) throw new Error("public.create_reminder gave no row");
-    return row.id;
-  });
-  return { id, occurrences: ahead.occurrences };
+  return await asCaller(sql, caller, (tx) => save(tx, null, { ...body, is_active: true }, ahead));
 }
 
 /**
@@ -164,37 +133,49 @@ export async function updateReminder(
     const ahead = body.is_active
       ? lookAhead(body, shift_minutes, now(), has_this_plan)
       : { ...NOTHING_AHEAD, rrule: readRequested(body, shift_minutes).rrule };
-    await tx`
-      select public.update_reminder(
-        p_id => ${id}::uuid,
-        p_title => ${body.title},
-        p_reminder_type => ${body.reminder_type},
-        p_starts_at_local => ${body.starts_at_local}::text::timestamp,
-        p_timezone => ${body.timezone},
-        p_rrule => ${ahead.rrule},
-        p_description => ${body.description},
-        p_rdate => array(select value::timestamp from json_array_elements_text(${
-      JSON.stringify(body.rdate)
-    }::json)),
-        p_exdate => array(select value::timestamp from json_array_elements_text(${
-      JSON.stringify(body.exdate)
-    }::json)),
-        p_cycle_days_on => ${body.cycle_days_on},
-        p_cycle_days_off => ${body.cycle_days_off},
-        p_is_active => ${body.is_active},
-        p_grace_minutes => ${body.grace_minutes},
-        p_repeat_every_minutes => ${body.repeat_every_minutes},
-        p_max_repeats => ${body.max_repeats},
-        p_escalate_to => ${body.escalate_to}::uuid,
-        p_medication_id => ${body.medication_id}::uuid,
-        p_upcoming => array(select value::timestamptz from json_array_elements_text(${
-      instants(ahead)
-    }::json)),
-        p_is_complete => ${ahead.is_complete},
-        p_per_day => ${ahead.per_day}
-      )`;
-    return { id, occurrences: ahead.occurrences };
+    return await save(tx, id, body, ahead);
   });
+}
+
+/** Stores a reminder by the body that the RPC `create_reminder` (id null) and `update_reminder` share. */
+async function save(
+  tx: Query,
+  id: string | null,
+  body: UpdateBody,
+  { rrule, occurrences, is_complete, per_day }: Ahead,
+): Promise<StoredReminder> {
+  const upcoming = occurrences.map(({ due_at }) => due_at);
+  const [row] = await tx<{ id: string }>`
+    select private.save_reminder(
+      p_id => ${id}::uuid,
+      p_title => ${body.title},
+      p_reminder_type => ${body.reminder_type},
+      p_starts_at_local => ${body.starts_at_local}::text::timestamp,
+      p_timezone => ${body.timezone},
+      p_rrule => ${rrule},
+      p_description => ${body.description},
+      p_rdate => array(select value::timestamp from json_array_elements_text(${
+    JSON.stringify(body.rdate)
+  }::json)),
+      p_exdate => array(select value::timestamp from json_array_elements_text(${
+    JSON.stringify(body.exdate)
+  }::json)),
+      p_cycle_days_on => ${body.cycle_days_on},
+      p_cycle_days_off => ${body.cycle_days_off},
+      p_is_active => ${body.is_active},
+      p_grace_minutes => ${body.grace_minutes},
+      p_repeat_every_minutes => ${body.repeat_every_minutes},
+      p_max_repeats => ${body.max_repeats},
+      p_escalate_to => ${body.escalate_to}::uuid,
+      p_medication_id => ${body.medication_id}::uuid,
+      p_upcoming => array(select value::timestamptz from json_array_elements_text(${
+    JSON.stringify(upcoming)
+  }::json)),
+      p_is_complete => ${is_complete},
+      p_per_day => ${per_day}
+    ) as id`;
+  if (!row) throw new Error("private.save_reminder gave no row");
+  return { id: row.id, occurrences };
 }
 
 async function readStored(
@@ -222,8 +203,4 @@ async function readStored(
     where r.id = ${id}::uuid and r.user_id = auth.uid()`;
   if (!row) throw new AppError("not_found", "No reminder with this id");
   return row;
-}
-
-function instants({ occurrences }: Pick<Ahead, "occurrences">): string {
-  return JSON.stringify(occurrences.map(({ due_at }) => due_at));
 }

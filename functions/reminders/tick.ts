@@ -92,55 +92,48 @@ interface Position {
   id: string;
 }
 
+/** What the database says of a batch: its size, its last row, and what of the report it adds to. */
+type Batch = Position & { claimed: number } & Partial<Omit<TickReport, "claimed" | "is_drained">>;
+
 const START: Position = { at: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
 
 function toTime(milliseconds: number): string {
   return new Date(milliseconds).toISOString();
 }
 
+/** A part whose batches follow each other through an index, and begin anew after the last. */
+function inOrder(
+  take: (tx: Query, now: string, after: Position) => Promise<Batch[]>,
+  counted: Exclude<keyof TickReport, "is_drained">[],
+): Part {
+  let position = START;
+  return async ({ deps, inTransaction, report }) => {
+    const [batch] = await inTransaction((tx) => take(tx, toTime(deps.now()), position));
+    for (const name of counted) report[name] += batch![name]!;
+    const is_full = batch!.claimed === BATCH;
+    position = is_full ? batch! : START;
+    return is_full;
+  };
+}
+
 function tellDue(): Part {
-  const lanes = Array.from({ length: LANES }, tellInLane);
+  const lanes = Array.from({ length: LANES }, () =>
+    inOrder((tx, now, { at, id }) =>
+      tx<Batch>`
+        select claimed, sent, missed, last_due_at::text as at, last_id as id
+        from private.tick_reminders(
+          ${now}::text::timestamptz, ${BATCH}, ${at}::text::timestamptz, ${id}::uuid
+        )`, ["claimed", "sent", "missed"]));
   return async (run) => (await Promise.all(lanes.map((lane) => lane(run)))).includes(true);
 }
 
-function tellInLane(): Part {
-  let position = START;
-  return async ({ deps, inTransaction, report }) => {
-    const [batch] = await inTransaction((tx) =>
-      tx<{ claimed: number; sent: number; missed: number } & Position>`
-        select claimed, sent, missed, last_due_at::text as at, last_id as id
-        from private.tick_reminders(
-          ${toTime(deps.now())}::text::timestamptz, ${BATCH}, ${position.at}::text::timestamptz,
-          ${position.id}::uuid
-        )`
-    );
-    report.claimed += batch!.claimed;
-    report.sent += batch!.sent;
-    report.missed += batch!.missed;
-    const is_full = batch!.claimed === BATCH;
-    position = is_full ? batch! : START;
-    return is_full;
-  };
-}
-
 function followUp(): Part {
-  let position = START;
-  return async ({ deps, inTransaction, report }) => {
-    const [batch] = await inTransaction((tx) =>
-      tx<{ claimed: number; repeated: number; missed: number; escalated: number } & Position>`
-        select claimed, repeated, missed, escalated, last_follow_up_at::text as at, last_id as id
-        from private.follow_up_reminders(
-          ${toTime(deps.now())}::text::timestamptz, ${BATCH}, ${position.at}::text::timestamptz,
-          ${position.id}::uuid
-        )`
-    );
-    report.repeated += batch!.repeated;
-    report.missed += batch!.missed;
-    report.escalated += batch!.escalated;
-    const is_full = batch!.claimed === BATCH;
-    position = is_full ? batch! : START;
-    return is_full;
-  };
+  return inOrder((tx, now, { at, id }) =>
+    tx<Batch>`
+      select claimed, repeated, missed, escalated, last_follow_up_at::text as at, last_id as id
+      from private.follow_up_reminders(
+        ${now}::text::timestamptz, ${BATCH}, ${at}::text::timestamptz, ${id}::uuid
+      )`, ["repeated", "missed", "escalated"]);
 }
 
 async function notifyRefills({ deps, inTransaction, report }: Run): Promise<boolean> {

@@ -30,9 +30,8 @@ const NOTHING_OPEN = { claimed: 0, repeated: 0, missed: 0, escalated: 0, at: nul
 
 /** Answers with which every route succeeds. */
 const ANSWERS: Record<string, Answer> = {
-  create_reminder: [{ id: ID }],
+  save_reminder: [{ id: ID }],
   has_this_plan: [{ shift_minutes: 0, has_this_plan: false }],
-  update_reminder: [{}],
   require_admin: [{}],
   tick_reminders: [NOTHING_DUE],
   follow_up_reminders: [NOTHING_OPEN],
@@ -156,7 +155,7 @@ for (
       const error = await assertFailure(response, 400, "invalid_request");
       assertEquals(error.details, [detail]);
       assert(
-        !subject.deps.sql.statements.some(({ text }) => /(create|update)_reminder/.test(text)),
+        !subject.deps.sql.statements.some(({ text }) => /save_reminder/.test(text)),
       );
     });
   }
@@ -168,7 +167,7 @@ Deno.test("POST /reminders hands the next 16 occurrences to the database, as the
 
   assertEquals(data.id, ID);
   assertEquals(data.occurrences.length, 16);
-  const statement = subject.deps.sql.find("create_reminder");
+  const statement = subject.deps.sql.find("save_reminder");
   assertEquals(subject.deps.sql.settingsOf(statement).role, "authenticated");
   const due = data.occurrences.map(({ due_at }: { due_at: string }) => due_at);
   assert(statement.values.includes(JSON.stringify(due)));
@@ -183,7 +182,7 @@ Deno.test("POST /reminders says of a plan that ends that it is complete", async 
     await post(subject, "/reminders", { ...body, starts_at_local: "2026-03-02T08:00" }),
   );
 
-  assertEquals(subject.deps.sql.find("create_reminder").values.at(-2), true);
+  assertEquals(subject.deps.sql.find("save_reminder").values.at(-2), true);
 });
 
 Deno.test("POST /reminders refuses a plan that has passed", async () => {
@@ -198,7 +197,7 @@ Deno.test("POST /reminders refuses a plan that has passed", async () => {
 
 Deno.test("POST /reminders passes on what the database refuses", async () => {
   const answer = raised("PT404", "not_found", "No medicine with this id");
-  const subject = build({}, { create_reminder: answer });
+  const subject = build({}, { save_reminder: answer });
   await assertFailure(await post(subject, "/reminders", REMINDER), 404, "not_found");
 });
 
@@ -462,7 +461,7 @@ Deno.test("POST /reminders takes a rule by minutes whose days take the library m
   const subject = build();
   const body = { ...REMINDER, rrule: "FREQ=MINUTELY;BYMINUTE=2,11,17;BYSECOND=47" };
   await assertSuccess(await post(subject, "/reminders", body));
-  assertEquals(subject.deps.sql.find("create_reminder").values.at(-1), 72);
+  assertEquals(subject.deps.sql.find("save_reminder").values.at(-1), 72);
 });
 
 for (const path of ["/reminders/preview", "/reminders"]) {
