@@ -97,6 +97,24 @@ revoke execute on function private.days_left(numeric, numeric, numeric)
   from public, anon, service_role;
 grant execute on function private.days_left(numeric, numeric, numeric) to authenticated;
 
+create function private.doses_per_day(p_medication_id uuid)
+  returns numeric
+  language sql
+  stable
+  set search_path = ''
+as $$
+  -- A plan that is over takes nothing more.
+  select sum(r.per_day)
+  from public.reminders as r
+  where r.medication_id = p_medication_id and r.is_active
+    and (r.upcoming <> '{}' or r.expansion <> 'complete')
+$$;
+comment on function private.doses_per_day(uuid) is
+  'Doses of a medicine a day by its active reminders, breaks of a cycle included; null when there are '
+  'none. Of what its caller may see.';
+revoke execute on function private.doses_per_day(uuid) from public, anon, service_role;
+grant execute on function private.doses_per_day(uuid) to authenticated;
+
 create function public.medication_supply()
   returns table (
     medication_id uuid,
@@ -118,13 +136,7 @@ begin
       m.id, m.stock, least(floor(m.stock / m.units_per_dose), 2147483647)::integer, r.per_day,
       private.days_left(m.stock, m.units_per_dose, r.per_day)
     from public.medications as m
-    cross join lateral (
-      select sum(r.per_day) as per_day
-      from public.reminders as r
-      where r.medication_id = m.id and r.is_active
-        -- One that is over takes nothing more.
-        and (r.upcoming <> '{}' or r.expansion <> 'complete')
-    ) as r
+    cross join lateral private.doses_per_day(m.id) as r (per_day)
     where m.user_id = v_caller
     order by m.name, m.id;
 end;
@@ -164,12 +176,7 @@ create function private.plan_refill()
 as $$
 declare
   v_days_left constant integer := private.days_left(
-    new.stock, new.units_per_dose,
-    (
-      select sum(r.per_day) from public.reminders as r
-      where r.medication_id = new.id and r.is_active
-        and (r.upcoming <> '{}' or r.expansion <> 'complete') -- as in medication_supply
-    )
+    new.stock, new.units_per_dose, private.doses_per_day(new.id)
   );
 begin
   if v_days_left is null or v_days_left > new.refill_threshold_days then

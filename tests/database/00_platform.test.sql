@@ -49,6 +49,7 @@ select results_eq(
       'private.complete_next_reminder(uuid,timestamp with time zone,text)',
       'private.complete_reminder(uuid,text)',
       'private.days_left(numeric,numeric,numeric)',
+      'private.doses_per_day(uuid)',
       'private.reminder_scope(text)',
       'private.save_reminder(uuid,text,text,timestamp without time zone,text,text,text,'
         'timestamp without time zone[],timestamp without time zone[],integer,integer,'
