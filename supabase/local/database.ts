@@ -78,7 +78,20 @@ const DATABASE_SETTINGS = [
 /** Drops `name`, ending whatever is connected to it. */
 export async function dropDatabase(port: number, name: string): Promise<void> {
   await asAdmin(port, "template1", async (admin) => {
-    await admin`drop database if exists ${admin(name)} with (force)`;
+    // `force` ends connections, but not one that reads a replication slot: a slot is in use until its
+    // server process has gone, which is a moment after its client has.
+    for (let tries = 0;; tries++) {
+      await admin`
+        select pg_terminate_backend(active_pid, 5000) from pg_replication_slots
+        where database = ${name} and active_pid is not null`;
+      try {
+        await admin`drop database if exists ${admin(name)} with (force)`;
+        return;
+      } catch (error) {
+        const isInUse = error instanceof postgres.PostgresError && error.code === "55006";
+        if (!isInUse || tries === 9) throw error;
+      }
+    }
   });
 }
 

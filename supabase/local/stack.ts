@@ -100,10 +100,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       now: Date.now,
     };
     const lite = createLite(context);
-    closers.push(() => withinGrace(lite.close()));
+    closers.push(() => withinGrace("what Auth and Storage were doing", lite.close()));
     const realtime = await createRealtime(context, readRealtimeSettings(Deno.env.toObject()));
     let closing: Promise<void> | undefined;
-    const closeRealtime = () => closing ??= withinGrace(realtime.close());
+    const closeRealtime = () => closing ??= withinGrace("Realtime", realtime.close());
     closers.push(closeRealtime);
     const qstash = await createQStash({
       databaseUrl: adminUrl,
@@ -192,10 +192,15 @@ async function makeDataDir(dataDir: string): Promise<void> {
 /** Milliseconds that requests and connections have to end when the stack stops. */
 const GRACE_MS = 5000;
 
-/** Waits for `closing` to end, but no longer than the grace. */
-async function withinGrace(closing: Promise<unknown>): Promise<void> {
+/** Waits for `closing`, but no longer than the grace, and says so when that was not enough. */
+async function withinGrace(what: string, closing: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const over = new Promise<void>((resolve) => timer = setTimeout(resolve, GRACE_MS));
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      console.log(`Cut off after ${GRACE_MS / 1000} s: ${what}`);
+      resolve();
+    }, GRACE_MS);
+  });
   await Promise.race([closing, over]);
   clearTimeout(timer);
 }
@@ -217,7 +222,7 @@ async function listen(port: number, handler: Part): Promise<() => Promise<void>>
     );
     return async () => {
       closing = true;
-      await withinGrace(Promise.all(underWay));
+      await withinGrace("requests under way", Promise.all(underWay));
       // `server.shutdown()` would wait for ever, and cannot be cut short once it waits.
       abort.abort();
       await server.finished;

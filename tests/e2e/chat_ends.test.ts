@@ -42,7 +42,6 @@ async function heardNoMore(
 ): Promise<void> {
   const before = gone.hears.heard.all.filter(({ event }) => event === "message").length;
   const there = await follow(stays.person, stays.hears);
-  const began = performance.now();
   await say(speaker, talk, "Without them");
   assertEquals((await there.event("message")).payload.content, "Without them");
   // Typing on the channel that was left reaches nobody who has moved on.
@@ -57,7 +56,6 @@ async function heardNoMore(
   const refused = await Listening.ask(gone.person, there.channel.subTopic);
   const { error } = await refused.statuses.next("CHANNEL_ERROR");
   assertMatch(error!.message, /permissions to read/);
-  assertEquals(performance.now() - began < 5000, true, "all of it within 5 s");
 }
 
 async function groupOf(people: People) {

@@ -10,7 +10,7 @@ const hasChromium = findChromium() !== undefined;
 if (!hasChromium) console.log("Skipped, as there is no Chromium here: the local page in a browser");
 
 /** Long enough for a machine that does other things, too; what is awaited comes at once. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 60_000;
 
 /** Signs one of the demo people in; resolves when their channel is live. */
 async function signIn(page: Page, side: "left" | "right", email: string): Promise<Locator> {

@@ -2,7 +2,12 @@
 // what becomes of a connection that is lost.
 
 import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
+import { createDatabase, dropDatabase, hasDatabase } from "../../supabase/local/database.ts";
+import { databaseUrl, SUPERUSER } from "../../supabase/local/postgres.ts";
+import { present } from "../support/auth.ts";
 import { changesTest, NOBODY, person, SERVICE } from "../support/changes.ts";
+import { testEnv } from "../support/env.ts";
 
 const publish = (...tables: string[]) =>
   tables.map((table) =>
@@ -678,3 +683,17 @@ changesTest(
     for (const other of others) assertEquals(await other.all(), []);
   },
 );
+
+Deno.test("a database goes with the slots that are read in it", async () => {
+  const port = Number(new URL(present(testEnv().adminUrl)).port);
+  const name = `slots_${crypto.randomUUID().replaceAll("-", "")}`;
+  await createDatabase(port, name);
+  const reader = postgres(databaseUrl(port, SUPERUSER, name), { max: 1, onnotice: () => {} });
+  try {
+    await reader`select pg_create_logical_replication_slot(${name}, 'pgoutput', true)`;
+    await dropDatabase(port, name);
+    assertEquals(await hasDatabase(port, name), false);
+  } finally {
+    await reader.end({ timeout: 0 });
+  }
+});

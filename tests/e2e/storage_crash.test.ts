@@ -364,7 +364,7 @@ async function readLines(stream: ReadableStream<Uint8Array>, wanted: number): Pr
 
 /** Waits until the server has taken back what a killed process had not committed. */
 async function untilGone(sql: postgres.Sql, application: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   while (performance.now() < deadline) {
     const [row] = await sql`
       select count(*)::integer as open from pg_stat_activity

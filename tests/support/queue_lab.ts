@@ -144,7 +144,7 @@ export async function withQueueLab(
         return (await response.json()).attempts;
       },
       async arrived(count) {
-        const timer = setTimeout(() => heard.reject(new Error(`only ${arrivals.length}`)), 30_000);
+        const timer = setTimeout(() => heard.reject(new Error(`only ${arrivals.length}`)), 60_000);
         try {
           while (arrivals.length < count) await heard.promise;
         } finally {

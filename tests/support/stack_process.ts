@@ -7,9 +7,9 @@ import { PROJECT } from "../../supabase/local/cli.ts";
 import { databaseUrl, stopCluster, SUPERUSER } from "../../supabase/local/postgres.ts";
 import { freePort } from "../../tools/throwaway.ts";
 
-/** Waits, at most 20 seconds, until `condition` holds. */
+/** Waits, at most a minute, until `condition` holds. */
 export async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!await condition()) {
     if (performance.now() > deadline) throw new Error("What was waited for did not come");
     await new Promise((resolve) => setTimeout(resolve, 20));
