@@ -311,19 +311,45 @@ begin
     where o.bucket_id = 'chat-attachments'
       and o.name = p_metadata ->> 'path'
       and o.owner_id = (select auth.uid())::text
-      and split_part(o.name, '/', 1) = p_conversation_id::text;
+      and split_part(o.name, '/', 1) = p_conversation_id::text
+      -- Older ones may be swept at any moment: private.unused_attachments.
+      and o.created_at > now() - interval '1 hour';
   else
     return;
   end if;
   if not found then
     raise exception using errcode = 'PT404', message = 'not_found',
-      detail = 'No such record, or no such file of the caller in the conversation''s folder';
+      detail = 'No such record, or no such file that the caller has uploaded to the conversation''s '
+        || 'folder within the hour';
   end if;
 end;
 $$;
 comment on function private.require_attachment(uuid, jsonb) is
   'Refuses metadata that names a record the caller may not read, or a file they have not uploaded for '
-  'this conversation. For definer functions only. Errors: PT404 not_found.';
+  'this conversation within the hour. For definer functions only. Errors: PT404 not_found.';
+
+-- A message takes a file within an hour of its upload, so a file that is two hours old and in no
+-- message will never be in one, however long a transaction takes.
+create function private.unused_attachments(p_limit integer)
+  returns setof text
+  language sql
+  stable
+  security definer -- the worker has no rights on the tables themselves
+  set search_path = ''
+as $$
+  select o.name
+  from storage.objects as o
+  where o.bucket_id = 'chat-attachments' and o.created_at < now() - interval '2 hours'
+    and not exists (select from public.messages as m where m.attachment_path = o.name)
+  order by o.created_at, o.name
+  limit p_limit
+$$;
+comment on function private.unused_attachments(integer) is
+  'Files of the bucket chat-attachments, oldest first, that were uploaded two hours ago or earlier and '
+  'are in no message: never sent, or sent and deleted. They may be removed.';
+revoke execute on function private.unused_attachments(integer)
+  from public, anon, authenticated, service_role;
+grant execute on function private.unused_attachments(integer) to records_worker;
 
 create function private.require_open_pair(p_conversation public.conversations)
   returns void
@@ -530,11 +556,12 @@ comment on function public.send_message(uuid, text, text, text, jsonb, bigint, b
   'same message, with others it is refused. p_content has 1 to 8,000 characters (null for an image or '
   'file without caption); p_kind text, image or file; p_metadata of those {record_id, name?} of a '
   'record the caller may read, or {path, mime, size, name?} of an object they uploaded to the bucket '
-  'chat-attachments as <conversation_id>/<uuid>; p_reply_to_id a message of the conversation that the '
-  'caller can see; p_is_encrypted: p_content is ciphertext, and is not looked at. To write is to have '
-  'read. Everybody who takes part hears the event message, and is notified unless they have muted the '
-  'conversation. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 not_found (also when the '
-  'other account of a direct conversation is not to be reached), PT409 client_id_reused.';
+  'chat-attachments as <conversation_id>/<uuid>, within an hour; p_reply_to_id a message of the '
+  'conversation that the caller can see; p_is_encrypted: p_content is ciphertext, and is not looked at. '
+  'To write is to have read. Everybody who takes part hears the event message, and is notified unless '
+  'they have muted the conversation. Errors: PT400 invalid_request, PT401 unauthenticated, PT404 '
+  'not_found (also when the other account of a direct conversation is not to be reached), PT409 '
+  'client_id_reused.';
 revoke execute on function
   public.send_message(uuid, text, text, text, jsonb, bigint, boolean)
 from public, anon, service_role;

@@ -19,6 +19,8 @@ export interface Deps {
   sql: Sql;
   /** The bucket `medical-records`. */
   recordFiles: ObjectStore;
+  /** The bucket `chat-attachments`. */
+  chatFiles: ObjectStore;
   /** Wraps and unwraps data keys. */
   keyRing: KeyRing;
   /** HMAC key of the blind indexes, 32 bytes. */
@@ -46,6 +48,8 @@ export function productionDeps(variables: Record<string, string>): Deps {
   const publicUrl = (env.PUBLIC_URL ?? env.SUPABASE_PUBLIC_URL ?? url).replace(/\/+$/, "");
   const secretKey = env.SUPABASE_SECRET_KEYS.default;
   const sql = openDatabase(env.SUPABASE_DB_URL);
+  const store = (bucket: string) =>
+    createObjectStore({ url, publicUrl, secretKey, bucket, fetch: resilientFetch(fetch) });
   return {
     now,
     log: createLog(env.LOG_LEVEL ?? "info", (line) => console.log(line)),
@@ -59,13 +63,8 @@ export function productionDeps(variables: Record<string, string>): Deps {
       },
     },
     sql,
-    recordFiles: createObjectStore({
-      url,
-      publicUrl,
-      secretKey,
-      bucket: "medical-records",
-      fetch: resilientFetch(fetch),
-    }),
+    recordFiles: store("medical-records"),
+    chatFiles: store("chat-attachments"),
     keyRing: openKeyRing(env.KEY_ENCRYPTION_KEYS),
     blindIndexKey: env.BLIND_INDEX_KEY,
     rateLimiter: createLimiter(env, sql, now),

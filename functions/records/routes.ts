@@ -36,7 +36,7 @@ import {
   SweepResult,
   UploadAddress,
 } from "./schemas.ts";
-import { sweepUploads } from "./sweep.ts";
+import { sweepFiles } from "./sweep.ts";
 import { eraseFile, finishUpload, startUpload } from "./uploads.ts";
 
 const DOCUMENT_PATH = "/records/openapi.json";
@@ -183,18 +183,19 @@ export function createApp(productDeps: Deps): Hono<AppEnv> {
   app.post(
     SWEEP_PATH,
     describe({
-      summary: "Remove what was uploaded and never taken over",
+      summary: "Remove files that nothing refers to",
       description:
         "For a job, at least daily, by the queue's signature or with the secret key: a batch of " +
-        "uploads that ended three hours ago or more, when no address takes them any more. May be " +
-        "repeated at any time.",
+        "uploads that ended three hours ago or more, when no address takes them any more, and of " +
+        "attachments that are two hours old and in no message, for it was deleted or never sent. " +
+        "May be repeated at any time.",
       data: SweepResult,
       needs_secret_key: true,
     }),
     fromQueueOrSecretKey(deps),
     rateLimited(deps, SWEEP_LIMIT),
     validate("json", EmptyBody),
-    async (c) => ok(c, await sweepUploads(deps, c.var.context)),
+    async (c) => ok(c, await sweepFiles(deps, c.var.context)),
   );
 
   app.delete(

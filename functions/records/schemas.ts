@@ -97,7 +97,7 @@ export const ErasedFile = z.strictObject({
 });
 
 export const SweepResult = z.strictObject({
-  swept: Count.meta({ description: "Uploads whose objects are gone now" }),
+  swept: Count.meta({ description: "Files that are gone now" }),
   has_more: z.boolean().meta({ description: "Whether to call again at once" }),
 });
 

@@ -13,6 +13,7 @@ import { createFieldVault, keyContext } from "../../functions/_shared/fields.ts"
 import { newDataKey, openKeyRing } from "../../functions/_shared/key_ring.ts";
 import { createQueueReceiver } from "../../functions/_shared/queue.ts";
 import { postgresLimiter, pseudonyms, rateLimited } from "../../functions/_shared/rate_limit.ts";
+import type { ObjectStore } from "../../functions/_shared/storage.ts";
 import { validate } from "../../functions/_shared/validate.ts";
 import { createApp } from "../../functions/identity/routes.ts";
 import { ReadPatientsBody } from "../../functions/identity/schemas.ts";
@@ -182,6 +183,13 @@ function bundle(patient: object) {
 function createDeps(url: string): Deps {
   const sql = openDatabase(url);
   const absent = () => Promise.reject(new Error("There are no files here"));
+  const files: ObjectStore = {
+    signUpload: absent,
+    signDownload: absent,
+    open: absent,
+    create: absent,
+    remove: absent,
+  };
   return {
     now: () => Date.now(),
     log: () => {},
@@ -190,13 +198,8 @@ function createDeps(url: string): Deps {
       env: { url: PUBLIC_URL, publishableKeys: {}, secretKeys: {}, jwks: { keys: [publicJwk] } },
     },
     sql,
-    recordFiles: {
-      signUpload: absent,
-      signDownload: absent,
-      open: absent,
-      create: absent,
-      remove: absent,
-    },
+    recordFiles: files,
+    chatFiles: files,
     keyRing: openKeyRing(KEY_VERSIONS),
     blindIndexKey: new Uint8Array(32).fill(9),
     rateLimiter: {

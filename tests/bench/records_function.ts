@@ -9,6 +9,7 @@ import type { Deps } from "../../functions/_shared/deps.ts";
 import { newDataKey, openKeyRing } from "../../functions/_shared/key_ring.ts";
 import { createQueueReceiver } from "../../functions/_shared/queue.ts";
 import { postgresLimiter, pseudonyms } from "../../functions/_shared/rate_limit.ts";
+import type { ObjectStore } from "../../functions/_shared/storage.ts";
 import { openFileKey } from "../../functions/records/file_keys.ts";
 import { createApp } from "../../functions/records/routes.ts";
 import { ISSUER, KEY_VERSIONS, PUBLIC_URL, publicJwk, sign } from "../functions/support.ts";
@@ -106,6 +107,14 @@ export async function benchDownload(url: string): Promise<BenchResult[]> {
   }
 }
 
+const FILES: ObjectStore = {
+  signUpload: () => Promise.reject(new Error("Nothing is uploaded here")),
+  signDownload: (path) => Promise.resolve(`${PUBLIC_URL}/${path}`),
+  open: () => Promise.resolve(null),
+  create: () => Promise.reject(new Error("Nothing is made here")),
+  remove: () => Promise.resolve(),
+};
+
 /** Dependencies on the real database; signing is a line of text, the same for both ways. */
 export function createDeps(url: string): Deps {
   const sql = openDatabase(url);
@@ -117,13 +126,8 @@ export function createDeps(url: string): Deps {
       env: { url: PUBLIC_URL, publishableKeys: {}, secretKeys: {}, jwks: { keys: [publicJwk] } },
     },
     sql,
-    recordFiles: {
-      signUpload: () => Promise.reject(new Error("Nothing is uploaded here")),
-      signDownload: (path) => Promise.resolve(`${PUBLIC_URL}/${path}`),
-      open: () => Promise.resolve(null),
-      create: () => Promise.reject(new Error("Nothing is made here")),
-      remove: () => Promise.resolve(),
-    },
+    recordFiles: FILES,
+    chatFiles: FILES,
     keyRing: openKeyRing(KEY_VERSIONS),
     blindIndexKey: new Uint8Array(32).fill(9),
     // The product's limiter at its full cost, but with a bucket that a bench does not empty.

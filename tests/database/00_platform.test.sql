@@ -207,6 +207,7 @@ select results_eq(
       ('records_worker', 'private.note_uploads_swept(uuid[])'),
       ('records_worker', 'private.record_file_key(uuid,text)'),
       ('records_worker', 'private.reject_record_upload(uuid)'),
+      ('records_worker', 'private.unused_attachments(integer)'),
       ('keys_worker', 'private.claim_data_keys(integer,integer,integer)'),
       ('keys_worker', 'private.key_status()'),
       ('keys_worker', 'private.store_rewrapped_keys(text,integer,jsonb)'),

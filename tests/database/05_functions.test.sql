@@ -153,6 +153,7 @@ select set_eq(
     'private.sync_record_contents()',
     'private.take_rate_token(text,integer,integer)',
     'private.touch_last_active()',
+    'private.unused_attachments(integer)',
     'private.treated_patient_ids()',
     'private.verify_audit(timestamp with time zone,timestamp with time zone)',
     'private.verify_doctor(uuid,boolean,text)',

@@ -19,7 +19,14 @@ import {
   theAdmin,
   withDatabase,
 } from "../support/people.ts";
-import { call, newFile, newRecord, objectExists, recordsOf } from "../support/records_calls.ts";
+import {
+  call,
+  newFile,
+  newRecord,
+  objectExists,
+  recordsOf,
+  sweepFiles,
+} from "../support/records_calls.ts";
 import { type Encryption, seal, type Sealed, unseal } from "../support/sealed.ts";
 
 const TYPE = "application/pdf";
@@ -329,22 +336,6 @@ databaseTest("bytes that take the place of a checked file are not handed out", a
   assertEquals([status, code], [404, "not_found"]);
 });
 
-/** Calls the sweep until it has no more; answers how many uploads it swept. */
-async function sweep(): Promise<number> {
-  let total = 0;
-  for (let round = 0; round < 50; round++) {
-    const response = await fetch(`${testEnv().url}/functions/v1/records/sweep`, {
-      method: "POST",
-      headers: { apikey: testEnv().secretKey, authorization: `Bearer ${testEnv().secretKey}` },
-    });
-    assertEquals(response.status, 200);
-    const { data } = await response.json();
-    total += data.swept;
-    if (!data.has_more) return total;
-  }
-  throw new Error("The sweep has more and more");
-}
-
 databaseTest(
   "what was uploaded and never taken over is swept three hours after its end",
   async () => {
@@ -366,13 +357,13 @@ databaseTest(
 
     const paths = [rejected, overtaken, taken, forgotten].map(({ path }) => path);
     const left = async () => await Promise.all(paths.map(objectExists));
-    await sweep();
+    await sweepFiles();
     assertEquals(await left(), [true, true, true, true]);
     await withDatabase((sql) =>
       sql`update private.record_uploads set expires_at = now() - interval '3 hours 1 second'
         where patient_id = ${person.id}`
     );
-    assert(await sweep() >= 3);
+    assert(await sweepFiles() >= 3);
     assertEquals(await left(), [false, false, true, false]);
     const rows = await withDatabase((sql) =>
       sql`select swept_at is not null as is_swept, count(*)::int as uploads

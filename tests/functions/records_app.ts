@@ -69,6 +69,7 @@ export const ANSWERS: Record<string, Answer> = {
   reject_record_upload: [{ is_rejected: true }],
   ended_record_uploads: [{ upload_id: UPLOAD_ID, storage_path: STORAGE_PATH }],
   note_uploads_swept: [{}],
+  unused_attachments: [{ path: "conversation/file" }],
   erase_record_file: [{ erased_at: new Date(NOW_MS), storage_path: STORAGE_PATH }],
   authorize_record_download: [{
     storage_path: STORAGE_PATH,

@@ -1,4 +1,4 @@
-// The cleaning job of `records`: who may call it, and in which order it removes and notes.
+// The cleaning job of `records`: who may call it, what it removes, and in which order it notes it.
 
 import { assert, assertEquals } from "@std/assert";
 import { createApp } from "../../functions/records/routes.ts";
@@ -20,11 +20,14 @@ import { type DeliveryClaims, signDelivery } from "../support/queue.ts";
 const UPLOAD_ID = "c1b2c3d4-0000-4000-8000-000000000003";
 const STORAGE_PATH = "patient/record/file";
 
+const ATTACHMENT = "conversation/file";
+
 /** An app whose database knows one upload of which nothing came. */
 function build(answers: Record<string, Answer> = {}): Subject {
   const deps = fakeDeps({
     ended_record_uploads: [{ upload_id: UPLOAD_ID, storage_path: STORAGE_PATH }],
     note_uploads_swept: [{}],
+    unused_attachments: [],
     ...answers,
   });
   return { app: createApp(deps), deps };
@@ -42,7 +45,7 @@ Deno.test("POST /records/sweep removes what ended, then notes it, as the worker 
   assertEquals(noted.values, [`{${UPLOAD_ID}}`]);
   assertEquals(sql.settingsOf(noted).role, "records_worker");
   assertEquals(sql.settingsOf(noted)["request.jwt.claims"], "{}");
-  assertEquals(sql.ended, ["committed", "committed"]);
+  assertEquals(sql.ended, ["committed", "committed", "committed"]);
 });
 
 Deno.test("POST /records/sweep notes nothing when Storage has not removed the objects", async () => {
@@ -75,6 +78,39 @@ Deno.test("POST /records/sweep asks Storage for nothing when nothing ended, and 
     { swept: SWEEP_BATCH, has_more: true },
   );
   assertEquals(full.deps.recordFiles.calls.length, 1);
+});
+
+Deno.test("POST /records/sweep removes the attachments of no message from their own bucket", async () => {
+  const subject = build({ unused_attachments: [{ path: ATTACHMENT }] });
+  const { sql, recordFiles, chatFiles } = subject.deps;
+  const data = await assertSuccess(await post(subject, "/records/sweep", {}, BY_SECRET_KEY));
+  assertEquals(data, { swept: 2, has_more: false });
+  assertEquals(recordFiles.calls, [`remove ${STORAGE_PATH}`]);
+  assertEquals(chatFiles.calls, [`remove ${ATTACHMENT}`]);
+  const asked = sql.find("private.unused_attachments");
+  assertEquals(asked.values, [SWEEP_BATCH]);
+  assertEquals(sql.settingsOf(asked).role, "records_worker");
+
+  const none = build();
+  await assertSuccess(await post(none, "/records/sweep", {}, BY_SECRET_KEY));
+  assertEquals(none.deps.chatFiles.calls, []);
+
+  const full = build({
+    unused_attachments: ([limit]) =>
+      Array.from({ length: Number(limit) }, (_, n) => ({ path: `path ${n}` })),
+  });
+  assertEquals(
+    await assertSuccess(await post(full, "/records/sweep", {}, BY_SECRET_KEY)),
+    { swept: SWEEP_BATCH + 1, has_more: true },
+  );
+
+  const down = build({ unused_attachments: [{ path: ATTACHMENT }] });
+  down.deps.chatFiles.is_down = true;
+  await assertFailure(
+    await post(down, "/records/sweep", {}, BY_SECRET_KEY),
+    503,
+    "unavailable",
+  );
 });
 
 Deno.test("POST /records/sweep takes any secret key, and nothing else, whatever its path is spelled like", async () => {

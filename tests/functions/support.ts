@@ -206,6 +206,7 @@ export const NO_LIMIT: RateLimiter = {
 export interface FakeDeps extends Deps {
   sql: FakeSql;
   recordFiles: FakeStore;
+  chatFiles: FakeStore;
   /** Every line that was logged. */
   logged: LogEntry[];
 }
@@ -238,6 +239,7 @@ export function fakeDeps(
     ...changes,
     sql: new FakeSql(answers),
     recordFiles: new FakeStore(),
+    chatFiles: new FakeStore(),
     logged,
   };
 }
