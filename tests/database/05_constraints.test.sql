@@ -13,9 +13,20 @@ select is_empty(
   'every table has a primary key'
 );
 
-select is_empty(
+select set_eq(
   $$
-    select l.name, column_name
+    select format('%s.%s', c.oid::regclass, a.attname)
+    from pg_class as c
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+      and c.relkind in ('r', 'p') and not c.relispartition and a.attnotnull and a.attidentity = ''
+      and not exists ( -- a primary key forbids null by itself
+        select from pg_constraint as k
+        where k.conrelid = c.oid and k.contype = 'p' and a.attnum = any (k.conkey)
+      )
+  $$,
+  $$
+    select format('%s.%s', to_regclass(l.name), column_name)
     from (values
       ('public.account_grants', 'user_id, grant, created_at'),
       ('public.audit_events',
@@ -34,7 +45,7 @@ select is_empty(
         'created_at, updated_at'),
       ('public.conversations', 'kind, last_seq, epoch, created_at, updated_at'),
       ('public.messages',
-        'conversation_id, seq, kind, metadata, is_encrypted, created_at, updated_at'),
+        'conversation_id, seq, kind, metadata, is_encrypted, updated_at'),
       ('public.doctors', 'license_number, specialty, created_at, updated_at'),
       ('public.medical_record_contents',
         'patient_id, sensitivity, metadata, created_at, updated_at'),
@@ -55,6 +66,15 @@ select is_empty(
       ('public.profiles',
         'role, is_public, is_active, is_verified, subscription_tier, locale, timezone, created_at, '
         'updated_at'),
+      ('public.medications',
+        'user_id, name, units_per_dose, refill_threshold_days, created_at, updated_at'),
+      ('public.reminders',
+        'user_id, title, reminder_type, starts_at_local, timezone, rdate, exdate, shift_minutes, '
+        'is_active, grace_minutes, max_repeats, upcoming, expansion, expanded_to, created_at, '
+        'updated_at'),
+      ('public.reminder_logs',
+        'reminder_id, user_id, reminder_type, timezone, grace_minutes, due_at, status, '
+        'repeats_sent, created_at, updated_at'),
       ('private.audit_seal_leaves', 'event_id, occurred_at, leaf_hash'),
       ('private.conversation_mutes', 'muted_until'),
       ('private.data_keys', 'purpose, subject_id, key_id, key_version, created_at'),
@@ -73,19 +93,26 @@ select is_empty(
       ('private.unlisted_refusals', 'actor_id, actor_role, refusals, first_at')
     ) as l (name, columns)
     cross join unnest(string_to_array(l.columns, ', ')) as column_name
-    where not exists (
-      select from pg_attribute as a
-      where a.attrelid = to_regclass(l.name) and a.attname = column_name and a.attnotnull
-    )
   $$,
-  'these columns are never empty'
+  'these columns are never empty, and others may be'
 );
 
 -- Clinical rows hold on to their people; what belongs to an account goes with it; who did something
 -- may go and leave what was done.
-select is_empty(
+select set_eq(
   $$
-    select l.*
+    select format('%s.%s to %s: %s', c.conrelid::regclass, a.attname, c.confrelid::regclass,
+      case c.confdeltype
+        when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null'
+        when 'a' then 'no action'
+      end)
+    from pg_constraint as c
+    join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+    where c.contype = 'f' and c.convalidated and c.conparentid = 0
+      and c.connamespace in ('public'::regnamespace, 'private'::regnamespace)
+  $$,
+  $$
+    select format('%s.%s to %s: %s', to_regclass(l.name), l.column_name, to_regclass(l.target), l.when_deleted)
     from (values
       ('public.account_grants', 'granted_by', 'public.profiles', 'set null'),
       ('public.account_grants', 'user_id', 'public.profiles', 'cascade'),
@@ -117,6 +144,11 @@ select is_empty(
       ('public.notification_deliveries', 'notification_id', 'public.notifications', 'set null'),
       ('public.notification_deliveries', 'user_id', 'public.profiles', 'cascade'),
       ('public.notification_preferences', 'user_id', 'public.profiles', 'cascade'),
+      ('public.medications', 'user_id', 'public.profiles', 'restrict'),
+      ('public.reminders', 'user_id', 'public.profiles', 'restrict'),
+      ('public.reminders', 'escalate_to', 'public.profiles', 'set null'),
+      ('public.reminders', 'medication_id', 'public.medications', 'set null'),
+      ('public.reminder_logs', 'reminder_id', 'public.reminders', 'cascade'),
       ('public.notifications', 'user_id', 'public.profiles', 'cascade'),
       ('public.patients', 'created_by', 'public.profiles', 'set null'),
       ('public.patients', 'id', 'public.profiles', 'cascade'),
@@ -134,18 +166,8 @@ select is_empty(
       ('private.sent_messages', 'sender_id', 'public.profiles', 'cascade'),
       ('private.sign_in_failures', 'user_id', 'auth.users', 'cascade')
     ) as l (name, column_name, target, when_deleted)
-    where not exists (
-      select from pg_constraint as c
-      join pg_attribute as a on a.attrelid = c.conrelid and array[a.attnum] = c.conkey
-      where c.contype = 'f' and c.convalidated and c.conrelid = to_regclass(l.name)
-        and a.attname = l.column_name and c.confrelid = to_regclass(l.target)
-        and c.confdeltype = case l.when_deleted
-          when 'restrict' then 'r' when 'cascade' then 'c' when 'set null' then 'n'
-          when 'no action' then 'a'
-        end
-    )
   $$,
-  'these columns refer to these tables, and this happens when what they refer to is deleted'
+  'these columns, and no others, refer to these tables, and this happens when what they refer to is deleted'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 -- Constraints of reminders, of what was logged of them and of medicines, each on both sides of its limit,
 -- tried as the owner: whatever grants, policies and functions let through, a row cannot say more.
 begin;
-select plan(100);
+select plan(102);
 
 select tests.make_user('pia');
 select tests.make_medicine('Pill', 'pia');
@@ -50,6 +50,12 @@ from (values
   ($$upcoming = array[null]::timestamptz[]$$, 'reminders_upcoming_check'),
   ($$expansion = 'refused'$$, 'done'), ($$expansion = 'done'$$, 'reminders_expansion_check')
 ) as t (change, outcome);
+
+-- The trigger that reads a rule refuses such ones before.
+alter table public.reminders disable trigger reminders_check_plan;
+select is(tests.refusal('update public.reminders set ' || change), outcome, format('reminders, without the trigger: %s: %s', change, outcome))
+from (values ($$rrule = ''$$, 'reminders_rrule_check'), ($$rrule = 'x'$$, 'done')) as t (change, outcome);
+alter table public.reminders enable trigger reminders_check_plan;
 
 select is(
   tests.refusal('update public.reminder_logs set ' || change),
