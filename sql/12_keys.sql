@@ -108,7 +108,8 @@ create function private.claim_data_keys(
 as $$
   update private.data_keys as k
   set claimed_until = now() + make_interval(secs => p_claim_seconds)
-  where k.id in (
+  -- An array, which is made once: a join may look for the next ones again for each row, and take more.
+  where k.id = any (array(
     select c.id
     from private.data_keys as c
     where c.key_version < p_key_version and c.erased_at is null
@@ -118,7 +119,7 @@ as $$
     limit p_limit
     -- What another run is claiming at this moment, or somebody is erasing, is not waited for.
     for update skip locked
-  )
+  ))
   returning k.id, k.purpose, k.subject_id, k.key_id, k.key_version, encode(k.wrapped_key, 'hex')
 $$;
 comment on function private.claim_data_keys(integer, integer, integer) is

@@ -60,7 +60,10 @@ select is(tests.attempt('keys_worker', 'select private.erase_data_keys(''record_
 
 -- Rows -------------------------------------------------------------------------------------------
 
-select pg_temp.make(name) from unnest(array['a', 'b', 'c']) as name;
+select pg_temp.make('a');
+-- Of a table that is believed to have one row the planner asks for each row anew what is to be claimed.
+analyze private.data_keys;
+select pg_temp.make(name) from unnest(array['b', 'c']) as name;
 select throws_ok(format('update private.data_keys set %s', change), '23514', null,
   'no data key with ' || change)
 from unnest(array[
