@@ -2,9 +2,8 @@
 // next one beside graphile-worker on the same database, how late they are while ticks keep up, and
 // what a transaction that is left open does to that.
 //
-// Sizes are the unless the environment says otherwise: BENCH_REMINDERS (rows of the large
-// table, 10,000,000), BENCH_DUE (due in one minute, 100,000), BENCH_HOLD_SECONDS (of the open
-// transaction, 180).
+// Sizes, unless the environment says otherwise: BENCH_REMINDERS (rows of the large table, 10,000,000),
+// BENCH_DUE (due in one minute, 100,000), BENCH_HOLD_SECONDS (of the open transaction, 180).
 
 import postgres from "postgres";
 import { BATCH, LANES } from "../../functions/reminders/tick.ts";

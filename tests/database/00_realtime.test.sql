@@ -52,7 +52,7 @@ select results_eq(
   $$
     select r.role collate "C", p.privilege
     from unnest(array['anon', 'authenticated', 'service_role', 'records_worker']) as r (role)
-    cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger'])
+    cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain'])
       as p (privilege)
     where has_table_privilege(r.role, 'realtime.messages', p.privilege)
     order by 1, 2

@@ -179,8 +179,10 @@ select is_empty(
       'private.audit_leaf(bigint,timestamptz,uuid,text,uuid,text,text,uuid,uuid,text,jsonb,jsonb,'
         || 'inet,text,text,xid8)',
       'private.audit_seal_hash(text)',
+      'private.care_patient(uuid[])',
       'private.changed_values(jsonb,jsonb,text[])',
       'private.civil_time(timestamptz,text)',
+      'private.end_lapsed_care(uuid)',
       'private.letters(text)',
       'private.lock_messages(text,text[])',
       'private.merkle_parents(bytea)',
