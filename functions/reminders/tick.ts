@@ -87,7 +87,7 @@ export async function tick(
 }
 
 /** The row behind which the next batch begins. */
-interface Position {
+export interface Position {
   at: string;
   id: string;
 }
@@ -95,7 +95,7 @@ interface Position {
 /** What the database says of a batch: its size, its last row, and what of the report it adds to. */
 type Batch = Position & { claimed: number } & Partial<Omit<TickReport, "claimed" | "is_drained">>;
 
-const START: Position = { at: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
+export const START: Position = { at: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
 
 function toTime(milliseconds: number): string {
   return new Date(milliseconds).toISOString();
@@ -116,15 +116,40 @@ function inOrder(
   };
 }
 
+/**
+ * Behind which rows the next batches begin, one for each connection; none when everything is claimed.
+ * A lane that was not full has seen the end, and leaves what is left to be found behind the others.
+ */
+export function nextPositions(batches: (Position & { claimed: number })[]): Position[] {
+  const full = batches.filter(({ claimed }) => claimed === BATCH);
+  if (full.length === 0) return [];
+  return Array.from({ length: LANES }, (_, lane) => full[lane % full.length]!);
+}
+
+/**
+ * As a rule little is due, so that the first batch is one alone. It also is what walks past whatever
+ * the index still has of earlier times, which is much while somebody's transaction stays open.
+ */
 function tellDue(): Part {
-  const lanes = Array.from({ length: LANES }, () =>
-    inOrder((tx, now, { at, id }) =>
-      tx<Batch>`
-        select claimed, sent, missed, last_due_at::text as at, last_id as id
-        from private.tick_reminders(
-          ${now}::text::timestamptz, ${BATCH}, ${at}::text::timestamptz, ${id}::uuid
-        )`, ["claimed", "sent", "missed"]));
-  return async (run) => (await Promise.all(lanes.map((lane) => lane(run)))).includes(true);
+  let positions = [START];
+  return async ({ deps, inTransaction, report }) => {
+    const now = toTime(deps.now());
+    const take = async ({ at, id }: Position) => {
+      const [batch] = await inTransaction((tx) =>
+        tx<Position & Record<"claimed" | "sent" | "missed", number>>`
+          select claimed, sent, missed, last_due_at::text as at, last_id as id
+          from private.tick_reminders(
+            ${now}::text::timestamptz, ${BATCH}, ${at}::text::timestamptz, ${id}::uuid
+          )`
+      );
+      for (const name of ["claimed", "sent", "missed"] as const) report[name] += batch![name];
+      return batch!;
+    };
+    positions = nextPositions(await Promise.all(positions.map(take)));
+    if (positions.length > 0) return true;
+    positions = [START];
+    return false;
+  };
 }
 
 function followUp(): Part {
