@@ -71,9 +71,9 @@ async function exportBackends(): Promise<number[]> {
 }
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   while (!await isSo()) {
-    if (Date.now() > deadline) throw new Error("It has not come about in 20 s");
+    if (Date.now() > deadline) throw new Error("It has not come about in a minute");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
