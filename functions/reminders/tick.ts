@@ -101,55 +101,54 @@ function toTime(milliseconds: number): string {
   return new Date(milliseconds).toISOString();
 }
 
-/** A part whose batches follow each other through an index, and begin anew after the last. */
+/**
+ * Behind which rows the next batches begin, one in each lane; none when everything is claimed. A lane
+ * that was not full has seen the end, and leaves what is left to be found behind the others.
+ */
+export function nextPositions(
+  batches: (Position & { claimed: number })[],
+  lanes: number,
+): Position[] {
+  const full = batches.filter(({ claimed }) => claimed === BATCH);
+  if (full.length === 0) return [];
+  return Array.from({ length: lanes }, (_, lane) => full[lane % full.length]!);
+}
+
+/**
+ * A part whose batches follow each other through an index, so many at a time, and begin anew after the
+ * last. As a rule little is due, so that the first batch is one alone. It also is what walks past
+ * whatever the index still has of earlier times, which is much while somebody's transaction stays open.
+ */
 function inOrder(
   take: (tx: Query, now: string, after: Position) => Promise<Batch[]>,
   counted: Exclude<keyof TickReport, "is_drained">[],
+  lanes = 1,
 ): Part {
-  let position = START;
-  return async ({ deps, inTransaction, report }) => {
-    const [batch] = await inTransaction((tx) => take(tx, toTime(deps.now()), position));
-    for (const name of counted) report[name] += batch![name]!;
-    const is_full = batch!.claimed === BATCH;
-    position = is_full ? batch! : START;
-    return is_full;
-  };
-}
-
-/**
- * Behind which rows the next batches begin, one for each connection; none when everything is claimed.
- * A lane that was not full has seen the end, and leaves what is left to be found behind the others.
- */
-export function nextPositions(batches: (Position & { claimed: number })[]): Position[] {
-  const full = batches.filter(({ claimed }) => claimed === BATCH);
-  if (full.length === 0) return [];
-  return Array.from({ length: LANES }, (_, lane) => full[lane % full.length]!);
-}
-
-/**
- * As a rule little is due, so that the first batch is one alone. It also is what walks past whatever
- * the index still has of earlier times, which is much while somebody's transaction stays open.
- */
-function tellDue(): Part {
   let positions = [START];
   return async ({ deps, inTransaction, report }) => {
     const now = toTime(deps.now());
-    const take = async ({ at, id }: Position) => {
-      const [batch] = await inTransaction((tx) =>
-        tx<Position & Record<"claimed" | "sent" | "missed", number>>`
-          select claimed, sent, missed, last_due_at::text as at, last_id as id
-          from private.tick_reminders(
-            ${now}::text::timestamptz, ${BATCH}, ${at}::text::timestamptz, ${id}::uuid
-          )`
-      );
-      for (const name of ["claimed", "sent", "missed"] as const) report[name] += batch![name];
+    const batches = await Promise.all(positions.map(async (after) => {
+      const [batch] = await inTransaction((tx) => take(tx, now, after));
+      for (const name of counted) report[name] += batch![name]!;
       return batch!;
-    };
-    positions = nextPositions(await Promise.all(positions.map(take)));
-    if (positions.length > 0) return true;
-    positions = [START];
-    return false;
+    }));
+    const next = nextPositions(batches, lanes);
+    positions = next.length > 0 ? next : [START];
+    return next.length > 0;
   };
+}
+
+function tellDue(): Part {
+  return inOrder(
+    (tx, now, { at, id }) =>
+      tx<Batch>`
+      select claimed, sent, missed, last_due_at::text as at, last_id as id
+      from private.tick_reminders(
+        ${now}::text::timestamptz, ${BATCH}, ${at}::text::timestamptz, ${id}::uuid
+      )`,
+    ["claimed", "sent", "missed"],
+    LANES,
+  );
 }
 
 function followUp(): Part {

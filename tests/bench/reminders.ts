@@ -132,7 +132,7 @@ class Clockwork {
     do {
       const batches = await Promise.all(positions.map((after) => this.#claim(now, after)));
       for (const { claimed } of batches) count += claimed;
-      positions = nextPositions(batches);
+      positions = nextPositions(batches, LANES);
     } while (positions.length > 0);
     return { count, took: performance.now() - began };
   }

@@ -3,7 +3,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { must } from "../support/people.ts";
-import { chatTest, contentsFor, Listening, say, start } from "../support/chat.ts";
+import { attach, chatTest, contentsFor, Listening, say, start } from "../support/chat.ts";
 import { send } from "../support/requests.ts";
 import { tokenOf } from "../support/auth.ts";
 
@@ -154,20 +154,12 @@ chatTest("a file is for those who read its message, by signed address only", asy
   const bucket = (person: typeof ana) => person.client.storage.from("chat-attachments");
   assert((await bucket(eve).upload(path, file)).error, "a stranger uploads nothing");
   await must(bucket(ana).upload(path, file));
-  const attach = (person: typeof ana) =>
-    person.client.rpc("send_message", {
-      p_conversation_id: talk.id,
-      p_content: null,
-      p_client_id: crypto.randomUUID(),
-      p_kind: "image",
-      p_metadata: { path, mime: "image/png", size: 5 },
-    });
   assert(
     (await bucket(ben).createSignedUrl(path, 10)).error,
     "before it is sent nobody else reads",
   );
-  assertEquals((await attach(ben)).status, 404);
-  const message = await must(attach(ana));
+  assertEquals((await attach(ben, talk, path)).status, 404);
+  const message = await must(attach(ana, talk, path));
   const { signedUrl } = await must(bucket(ben).createSignedUrl(path, 10));
   assertEquals(await (await fetch(signedUrl)).text(), "bytes");
   assert((await bucket(eve).createSignedUrl(path, 10)).error, "a stranger reads nothing");

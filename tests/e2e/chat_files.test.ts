@@ -3,7 +3,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { Person } from "../support/auth.ts";
-import { type Conversation, newTalker, start } from "../support/chat.ts";
+import { attach, type Conversation, newTalker, start } from "../support/chat.ts";
 import { databaseTest, must, withDatabase } from "../support/people.ts";
 import { sweepFiles } from "../support/records_calls.ts";
 
@@ -13,16 +13,6 @@ async function upload(person: Person, talk: Conversation): Promise<string> {
   const path = `${talk.id}/${crypto.randomUUID()}`;
   await must(bucketOf(person).upload(path, new Blob(["bytes"], { type: "image/png" })));
   return path;
-}
-
-function attach({ client }: Person, talk: Conversation, path: string) {
-  return client.rpc("send_message", {
-    p_conversation_id: talk.id,
-    p_content: null,
-    p_client_id: path,
-    p_kind: "image",
-    p_metadata: { path, mime: "image/png", size: 5 },
-  });
 }
 
 /** As if the files had been uploaded so long ago. */
@@ -49,12 +39,9 @@ databaseTest(
     const unsent = await upload(ana, talk);
     const message = await must(attach(ana, talk, deleted));
     await must(attach(ana, talk, kept));
-    const signed = await Promise.all(
-      [[ben, deleted], [ben, kept], [ana, unsent]].map(async ([person, path]) => {
-        const signing = bucketOf(person as Person).createSignedUrl(path as string, 600);
-        return (await must(signing)).signedUrl;
-      }),
-    );
+    const sign = async (person: Person, path: string) =>
+      (await must(bucketOf(person).createSignedUrl(path, 600))).signedUrl;
+    const signed = [await sign(ben, deleted), await sign(ben, kept), await sign(ana, unsent)];
     const readable = () => Promise.all(signed.map(textAt));
     assertEquals(await readable(), ["bytes", "bytes", "bytes"]);
 
@@ -79,10 +66,11 @@ databaseTest(
     await age([late], "1 hour");
     const refused = await attach(ana, talk, late);
     assertEquals([refused.status, refused.error?.message], [404, "not_found"]);
-    const sent = await must(attach(ana, talk, early));
+    const id = crypto.randomUUID();
+    const sent = await must(attach(ana, talk, early, id));
     await age([early], "1 hour");
     assertEquals(
-      (await must(attach(ana, talk, early))).id,
+      (await must(attach(ana, talk, early, id))).id,
       sent.id,
       "who has no answer asks again",
     );

@@ -13,6 +13,7 @@ import {
   startCare,
   withDatabase,
 } from "../support/people.ts";
+import { until } from "../support/stack_process.ts";
 
 /** Records of a long history, and bytes of each: together more than sockets hold, by far. */
 const RECORDS = 1_000;
@@ -68,14 +69,6 @@ async function exportBackends(): Promise<number[]> {
         and query ~ 'exported|subject_reference'`;
     return rows.map(({ pid }) => pid);
   });
-}
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!await isSo()) {
-    if (Date.now() > deadline) throw new Error("It has not come about in a minute");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 /** Fails unless what was read is the beginning of a bundle and nobody can take it for one. */

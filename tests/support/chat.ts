@@ -55,6 +55,22 @@ export async function say(
   })) as ChatMessage;
 }
 
+/** Sends an image of five bytes that lies in the bucket. */
+export function attach(
+  { client }: Person,
+  { id }: Conversation,
+  path: string,
+  client_id: string = crypto.randomUUID(),
+) {
+  return client.rpc("send_message", {
+    p_conversation_id: id,
+    p_content: null,
+    p_client_id: client_id,
+    p_kind: "image",
+    p_metadata: { path, mime: "image/png", size: 5 },
+  });
+}
+
 /** What somebody lists of a conversation, oldest first. */
 export async function contentsFor(
   { client }: Person,
